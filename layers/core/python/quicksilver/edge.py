@@ -1,0 +1,120 @@
+"""The edge: API Gateway proxy events in, HTTP answers out. The only place that knows status codes.
+
+Errors are problem details (RFC 9457). What a caller reads is what an error class is allowed to say;
+anything unforeseen is a plain 500 with the request id, and the rest stays in the log.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import logging
+import traceback
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from quicksilver.errors import (
+    BodyTooLarge,
+    FieldError,
+    InvalidInput,
+    MalformedBody,
+    QuicksilverError,
+    Unavailable,
+)
+from quicksilver.ports import Metrics
+from quicksilver.prediction import RESPONSE_FIELDS
+from quicksilver.scoring import Caller, Scorer
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 1
+
+Answer = dict[str, Any]
+
+
+def answer_score(
+    event: Mapping[str, Any], scorer: Scorer, metrics: Metrics, *, function_version: str
+) -> Answer:
+    """Answer one ``POST /v1/{endpoint}/score``. Never raises."""
+    request_id = str((event.get("requestContext") or {}).get("requestId") or "unknown")
+    try:
+        record = scorer.score(_body(event), Caller(request_id, function_version))
+    except InvalidInput as error:
+        metrics.count("RequestsRefused")
+        return _problem(_status(error), str(error), request_id, fields=error.fields)
+    except Unavailable as error:
+        metrics.count("RequestsUnavailable")
+        logger.error("request not answered: %s", error, extra={"request_id": request_id})
+        return _problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "No model version can answer now; try again.",
+            request_id,
+            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        )
+    except Exception as error:
+        metrics.count("RequestsFailed")
+        # An unforeseen error's message may quote the value it choked on: only its type and place are logged.
+        frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+        logger.error(
+            "request failed",
+            extra={"request_id": request_id, "error": type(error).__name__, "frames": frames},
+        )
+        return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The request could not be scored.", request_id)
+    metrics.count("RequestsScored")
+    if record.degraded:
+        metrics.count("RequestsDegraded")
+    return {
+        "statusCode": int(HTTPStatus.OK),
+        "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"},
+        "body": record.model_dump_json(include=RESPONSE_FIELDS),  # type: ignore[arg-type]
+        "isBase64Encoded": False,
+    }
+
+
+def _body(event: Mapping[str, Any]) -> str | bytes | None:
+    body = event.get("body")
+    if body is None or not event.get("isBase64Encoded"):
+        return body
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        raise MalformedBody("The body is not JSON.", [FieldError("(body)", "is not valid base64")]) from None
+
+
+def _status(error: QuicksilverError) -> HTTPStatus:
+    if isinstance(error, BodyTooLarge):
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    if isinstance(error, MalformedBody):
+        return HTTPStatus.BAD_REQUEST
+    return HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+def _problem(
+    status: HTTPStatus,
+    detail: str,
+    request_id: str,
+    *,
+    fields: tuple[FieldError, ...] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    content: dict[str, Any] = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": detail,
+        "instance": f"urn:request:{request_id}",
+    }
+    if fields:
+        content["errors"] = [{"field": item.field, "reason": item.reason} for item in fields]
+    return {
+        "statusCode": int(status),
+        "headers": {
+            "Content-Type": "application/problem+json",
+            "Cache-Control": "no-store",
+            **(headers or {}),
+        },
+        "body": json.dumps(content),
+        "isBase64Encoded": False,
+    }

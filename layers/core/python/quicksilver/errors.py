@@ -1,0 +1,102 @@
+"""Every error Quicksilver raises on purpose, in one tree.
+
+::
+
+    QuicksilverError
+    ├── InvalidInput              the caller's fault: names fields and reasons
+    │   ├── MalformedBody         not JSON, or not an object
+    │   ├── InvalidRequest        JSON, but not what the contract asks for
+    │   ├── BodyTooLarge
+    │   ├── InvalidContract       a contract that contradicts itself
+    │   ├── InvalidPackage        a model package that is incomplete or altered
+    │   ├── InvalidRoute          arms that cannot make a route
+    │   └── InvalidQuery          SQL the archive cannot answer
+    ├── NotFound                  an endpoint, model version, route or entity that is not there
+    ├── Conflict                  somebody else changed it first
+    └── Unavailable               a dependency cannot answer now; retrying later may help
+        ├── NoModel               no model version can answer for the endpoint
+        ├── ModelNotLoadable      an artefact that is missing, altered or refused by LightGBM
+        └── LogFull               records wait for delivery and no more can be held
+
+Only the edge (``edge.py``, ``cli``) turns these into HTTP statuses or exit codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One field and why it was refused. ``field`` is a dotted path: ``features.amount``."""
+
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}"
+
+
+class QuicksilverError(Exception):
+    """Base of all errors raised on purpose. The message is one sentence a caller may read."""
+
+
+class InvalidInput(QuicksilverError):
+    """What was given cannot be accepted; ``fields`` names each field and its reason."""
+
+    def __init__(self, message: str, fields: Sequence[FieldError] = ()) -> None:
+        super().__init__(message)
+        self.fields = tuple(fields)
+
+
+class MalformedBody(InvalidInput):
+    """The body is not JSON, or is not a JSON object."""
+
+
+class InvalidRequest(InvalidInput):
+    """The body is JSON but does not satisfy the request schema or the contract."""
+
+
+class BodyTooLarge(InvalidInput):
+    """The body is larger than a scoring request can be."""
+
+
+class InvalidContract(InvalidInput):
+    """The contract contradicts itself or its model."""
+
+
+class InvalidPackage(InvalidInput):
+    """The model package is incomplete, altered or inconsistent."""
+
+
+class InvalidRoute(InvalidInput):
+    """The arms given cannot make a route."""
+
+
+class InvalidQuery(InvalidInput):
+    """The SQL text cannot be answered from the archive."""
+
+
+class NotFound(QuicksilverError):
+    """The thing named does not exist."""
+
+
+class Conflict(QuicksilverError):
+    """Another writer got there first; read again and decide anew."""
+
+
+class Unavailable(QuicksilverError):
+    """Something we depend on cannot answer now."""
+
+
+class NoModel(Unavailable):
+    """No model version can answer for the endpoint."""
+
+
+class ModelNotLoadable(Unavailable):
+    """A model version's artefact is missing, altered or refused by LightGBM."""
+
+
+class LogFull(Unavailable):
+    """Undelivered prediction records fill the buffer, so no decision may be made that could lose its record."""

@@ -1,0 +1,152 @@
+"""Every port in memory, for unit tests. The contract suite holds them to what the DynamoDB ones do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from quicksilver.errors import Conflict, NotFound, Unavailable
+from quicksilver.ports import Deadline, FeatureKey, FeatureReading, FeatureRow, LogEntry
+from quicksilver.registry import ModelVersion
+from quicksilver.routing import Route
+
+
+class ManualClock:
+    """A clock that moves when told to."""
+
+    def __init__(self, now_ms: int = 1_760_000_000_000) -> None:
+        self._now_us = now_ms * 1_000
+
+    def now_ms(self) -> int:
+        return self._now_us // 1_000
+
+    def monotonic_us(self) -> int:
+        return self._now_us
+
+    def advance_ms(self, milliseconds: int) -> None:
+        self._now_us += milliseconds * 1_000
+
+
+class MemoryMetrics:
+    """Counts, by name."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def count(self, name: str, value: int = 1) -> None:
+        self.counts[name] = self.counts.get(name, 0) + value
+
+
+class MemoryFeatureStore:
+    def __init__(self) -> None:
+        self._rows: dict[FeatureKey, FeatureRow] = {}
+        self.late: frozenset[FeatureKey] = frozenset()
+
+    def read(self, keys: Sequence[FeatureKey], names: Sequence[str], deadline: Deadline) -> FeatureReading:
+        late = frozenset(keys) if deadline.remaining_seconds() <= 0 else self.late & frozenset(keys)
+        rows = {
+            key: FeatureRow(
+                key, row.as_of_ms, {name: row.values[name] for name in names if name in row.values}
+            )
+            for key in keys
+            if key not in late and (row := self._rows.get(key))
+        }
+        return FeatureReading(rows, late)
+
+    def write(self, rows: Iterable[FeatureRow]) -> int:
+        written = {row.key: row for row in rows}
+        self._rows.update(written)
+        return len(written)
+
+
+class MemoryArtifactStore:
+    def __init__(self) -> None:
+        self.files: dict[tuple[str, str], bytes] = {}
+
+    def put(self, package_sha256: str, files: Mapping[str, bytes]) -> None:
+        for name, data in files.items():
+            self.files.setdefault((package_sha256, name), data)
+
+    def get(self, package_sha256: str, name: str) -> bytes:
+        try:
+            return self.files[package_sha256, name]
+        except KeyError:
+            raise NotFound(f"The package {package_sha256} has no {name}.") from None
+
+
+class MemoryRegistryStore:
+    def __init__(self) -> None:
+        self._models: dict[str, dict[int, ModelVersion]] = {}
+        self._routes: dict[str, list[Route]] = {}
+
+    def add_model_version(self, model_version: ModelVersion) -> None:
+        models = self._models.setdefault(model_version.endpoint, {})
+        taken = model_version.number in models or any(
+            other.package_sha256 == model_version.package_sha256 for other in models.values()
+        )
+        if taken or model_version.number != len(models) + 1:
+            raise Conflict(f"{model_version.name} or its package is registered already.")
+        models[model_version.number] = model_version
+
+    def model_version(self, endpoint: str, number: int) -> ModelVersion | None:
+        return self._models.get(endpoint, {}).get(number)
+
+    def model_version_of_package(self, endpoint: str, package_sha256: str) -> ModelVersion | None:
+        models = self._models.get(endpoint, {}).values()
+        return next((model for model in models if model.package_sha256 == package_sha256), None)
+
+    def latest_model_number(self, endpoint: str) -> int:
+        return len(self._models.get(endpoint, {}))
+
+    def model_versions(self, endpoint: str) -> Iterable[ModelVersion]:
+        return list(self._models.get(endpoint, {}).values())
+
+    def add_route(self, route: Route) -> None:
+        routes = self._routes.setdefault(route.endpoint, [])
+        if route.number != len(routes) + 1:
+            raise Conflict(f"The route of {route.endpoint} has changed since it was read.")
+        routes.append(route)
+
+    def current_route(self, endpoint: str) -> Route | None:
+        routes = self._routes.get(endpoint)
+        return routes[-1] if routes else None
+
+    def routes(self, endpoint: str) -> Iterable[Route]:
+        return list(self._routes.get(endpoint, []))
+
+
+class MemoryPredictionStream:
+    """A stream that can be told to refuse entries."""
+
+    def __init__(self) -> None:
+        self.entries: list[LogEntry] = []
+        self.refusing: frozenset[str] | bool = False
+
+    def put(self, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
+        refused = [entry for entry in entries if self._refuses(entry)]
+        self.entries += [entry for entry in entries if entry not in refused]
+        return refused
+
+    def _refuses(self, entry: LogEntry) -> bool:
+        return self.refusing if isinstance(self.refusing, bool) else entry.prediction_id in self.refusing
+
+
+class MemoryUndeliveredStore:
+    def __init__(self) -> None:
+        self.kept: dict[str, Sequence[LogEntry]] = {}
+        self.available = True
+        self._number = 0
+
+    def keep(self, endpoint: str, entries: Sequence[LogEntry]) -> None:
+        if not self.available:
+            raise Unavailable("The store of undelivered predictions is unavailable.")
+        self._number += 1
+        self.kept[f"{endpoint}/{self._number:08d}"] = tuple(entries)
+
+    def batches(self) -> Iterable[str]:
+        return sorted(self.kept)
+
+    def read(self, batch: str) -> Sequence[LogEntry]:
+        return self.kept[batch]
+
+    def discard(self, batch: str) -> None:
+        self.kept.pop(batch, None)

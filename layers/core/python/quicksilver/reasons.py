@@ -1,0 +1,32 @@
+"""Reason codes: the features that raised this score the most, in the contract's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from quicksilver.contract import Contract
+
+
+class Reason(NamedTuple):
+    """A feature's adverse contribution, in raw-score units."""
+
+    code: str
+    feature: str
+    text: str
+    contribution: float
+
+
+def reasons_for(contract: Contract, contributions: Sequence[float]) -> list[Reason]:
+    """At most ``contract.top_reasons`` reasons, the largest contribution first.
+
+    Only contributions above zero count: a feature that lowers the risk explains no adverse decision.
+    Ties keep contract order. ``contributions`` has one entry per feature, in contract order.
+    """
+    adverse = [index for index, value in enumerate(contributions) if value > 0]
+    adverse.sort(key=lambda index: -contributions[index])
+    return [
+        Reason(feature.reason_code, feature.name, feature.reason, contributions[index])
+        for index in adverse[: contract.top_reasons]
+        for feature in (contract.features[index],)
+    ]

@@ -1,0 +1,60 @@
+"""The scoring request: its schema, and the one place where a body is parsed.
+
+The schema here is the envelope. What ``features`` may hold depends on the contract of the model
+version that answers, so each value's type is checked there, by ``Feature.encode``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from quicksilver.contract import FeatureName, field_error
+from quicksilver.errors import BodyTooLarge, FieldError, InvalidRequest, MalformedBody
+
+MAX_BODY_BYTES = 64 * 1024
+"""A request names some tens of features. Lambda itself refuses a synchronous payload over 6 MB."""
+
+EntityId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[!-~]+$")]
+"""Printable ASCII without blanks: it becomes a DynamoDB key and an assignment input."""
+
+FeatureValue = Annotated[Any, WithJsonSchema({"type": ["number", "string", "boolean", "null"]})]
+
+
+class ScoreRequest(BaseModel):
+    """One decision to score.
+
+    ``entity_id`` names the entity the decision is about; ``keys`` names the rows of other feature
+    groups (a merchant, a device); ``features`` are the values only the caller knows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    entity_id: EntityId
+    keys: dict[FeatureName, EntityId] = Field(default_factory=dict)
+    features: dict[FeatureName, FeatureValue] = Field(default_factory=dict)
+
+
+def parse_request(body: str | bytes | None) -> ScoreRequest:
+    """Parse and validate a body once.
+
+    Raises ``BodyTooLarge``, ``MalformedBody`` (not JSON, not an object) or ``InvalidRequest``, each
+    naming the field and the reason and never repeating the value.
+    """
+    if body is None:
+        raise MalformedBody("The body is empty.", [FieldError("(body)", "must be a JSON object")])
+    if len(body) > MAX_BODY_BYTES:
+        raise BodyTooLarge(
+            "The body is too large.", [FieldError("(body)", f"must be at most {MAX_BODY_BYTES} bytes")]
+        )
+    try:
+        return ScoreRequest.model_validate_json(body)
+    except ValidationError as error:
+        items = error.errors(include_url=False, include_input=False)
+    first = items[0]["type"]
+    if first == "json_invalid":
+        raise MalformedBody("The body is not JSON.", [FieldError("(body)", str(items[0]["msg"]))])
+    if first == "model_type":
+        raise MalformedBody("The body is not a JSON object.", [FieldError("(body)", "must be a JSON object")])
+    raise InvalidRequest("The request is not valid.", [field_error(item) for item in items[:20]])

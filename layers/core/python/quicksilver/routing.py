@@ -1,0 +1,102 @@
+"""Routes: which arm answers for which entity.
+
+A route is a value with a number; every change is a new route. Assignment is a pure function of the
+route and the entity, so it is sticky, costs a hash, and can be recomputed by an auditor years later.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import cached_property
+from hashlib import blake2b
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from quicksilver.contract import EndpointName
+
+FULL_SHARE_BP = 10_000
+"""All of an endpoint's entities, in basis points."""
+
+
+class Role(StrEnum):
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"
+    CANARY = "canary"
+    SHADOW = "shadow"
+
+
+ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]@[1-9][0-9]{0,8}$")]
+"""A model version as people write it: ``card-fraud@12``."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Arm(BaseModel):
+    """One entry of a route: a model version, a role and a share in basis points."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: ModelName
+    package_sha256: Sha256
+    role: Role
+    share_bp: Annotated[int, Field(ge=0, le=FULL_SHARE_BP)]
+
+
+class Route(BaseModel):
+    """An endpoint's arms at one moment.
+
+    Exactly one champion; a shadow's share is 0; the shares of the arms that answer add up to 10 000.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: EndpointName
+    number: Annotated[int, Field(ge=1)]
+    salt: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")]
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
+    author: Annotated[str, Field(min_length=1)]
+    created_at: str
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if sum(arm.role is Role.CHAMPION for arm in self.arms) != 1:
+            raise ValueError("a route has exactly one champion")
+        if any(arm.share_bp for arm in self.arms if arm.role is Role.SHADOW):
+            raise ValueError("a shadow answers nobody, so its share is 0")
+        total = sum(arm.share_bp for arm in self.arms)
+        if total != FULL_SHARE_BP:
+            raise ValueError(f"shares add up to {total} basis points, not {FULL_SHARE_BP}")
+        for arm in self.arms:
+            if arm.model.rpartition("@")[0] != self.endpoint:
+                raise ValueError(f"{arm.model} is not a model version of {self.endpoint}")
+        return self
+
+    @cached_property
+    def _bounds(self) -> tuple[tuple[int, Arm], ...]:
+        # The champion comes last: a canary that grows widens its own interval from the left
+        # edge and so keeps every entity it has, whatever the order the arms were given in.
+        bounds: list[tuple[int, Arm]] = []
+        total = 0
+        for arm in sorted(self.arms, key=lambda arm: arm.role is Role.CHAMPION):
+            total += arm.share_bp
+            bounds.append((total, arm))
+        return tuple(bounds)
+
+    @property
+    def champion(self) -> Arm:
+        return next(arm for arm in self.arms if arm.role is Role.CHAMPION)
+
+    def assign(self, entity_id: str) -> Arm:
+        """The arm that answers for an entity."""
+        position = bucket(self.salt, entity_id)
+        return next(arm for bound, arm in self._bounds if position < bound)
+
+
+def bucket(salt: str, entity_id: str) -> int:
+    """An entity's place in [0, 10 000): keyed BLAKE2b (RFC 7693), 8 bytes, modulo 10 000.
+
+    The modulo of a 64-bit hash favours no bucket by more than 1 in 10^15.
+    """
+    digest = blake2b(entity_id.encode(), key=salt.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) % FULL_SHARE_BP

@@ -1,0 +1,125 @@
+"""What an execution environment serves now: a route, with every model version it needs loaded.
+
+A new route replaces the old one only when all of its arms are loaded, so a change of route is whole
+or does not happen here, and the last good route goes on answering meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from quicksilver.contract import Contract
+from quicksilver.errors import InvalidInput, ModelNotLoadable, NoModel, QuicksilverError
+from quicksilver.evaluator import Evaluator
+from quicksilver.package import open_package
+from quicksilver.ports import ArtifactStore, Clock, Metrics, RegistryStore
+from quicksilver.routing import Arm, Role, Route
+
+logger = logging.getLogger(__name__)
+
+_RETRY_MS = 1_000
+"""How long an environment that has nothing to serve waits before it asks the registry again."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model version ready to score."""
+
+    name: str
+    package_sha256: str
+    contract: Contract
+    evaluator: Evaluator
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRoute:
+    """A route whose answering arms are all loaded, by package SHA-256."""
+
+    route: Route
+    models: Mapping[str, LoadedModel]
+
+    def assign(self, entity_id: str) -> tuple[Arm, LoadedModel]:
+        arm = self.route.assign(entity_id)
+        return arm, self.models[arm.package_sha256]
+
+
+class Serving:
+    """Keeps one endpoint's current route loaded."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        registry: RegistryStore,
+        artifacts: ArtifactStore,
+        load: Callable[[bytes], Evaluator],
+        clock: Clock,
+        metrics: Metrics,
+        refresh_seconds: int,
+    ) -> None:
+        self._endpoint = endpoint
+        self._registry = registry
+        self._artifacts = artifacts
+        self._load = load
+        self._clock = clock
+        self._metrics = metrics
+        self._refresh_ms = refresh_seconds * 1_000
+        self._loaded: LoadedRoute | None = None
+        self._due_ms = 0
+
+    def loaded_route(self) -> LoadedRoute:
+        """The route served now. Raises ``NoModel`` where nothing could be loaded yet.
+
+        Only an environment that has nothing to serve loads while a request waits: there is no
+        answer to hurry for.
+        """
+        if self._loaded is None:
+            self.refresh_if_due()
+        if self._loaded is None:
+            raise NoModel(f"No model version can answer for {self._endpoint} now.")
+        return self._loaded
+
+    def refresh_if_due(self) -> None:
+        """Take up a new route when its time has come. Never raises: the last good route stays."""
+        now = self._clock.now_ms()
+        if now < self._due_ms:
+            return
+        try:
+            self._refresh()
+        except QuicksilverError as error:
+            self._metrics.count("RouteRefreshFailed")
+            fields = [str(field) for field in error.fields] if isinstance(error, InvalidInput) else []
+            logger.error(
+                "route refresh failed: %s", error, extra={"endpoint": self._endpoint, "fields": fields}
+            )
+        self._due_ms = now + (self._refresh_ms if self._loaded else min(self._refresh_ms, _RETRY_MS))
+
+    def _refresh(self) -> None:
+        route = self._registry.current_route(self._endpoint)
+        if route is None:
+            raise NoModel(f"The endpoint {self._endpoint} has no route yet.")
+        if self._loaded and route.number == self._loaded.route.number:
+            return
+        known = self._loaded.models if self._loaded else {}
+        models = {
+            arm.package_sha256: known.get(arm.package_sha256) or self._load_model(arm)
+            for arm in route.arms
+            if arm.role is not Role.SHADOW
+        }
+        self._loaded = LoadedRoute(route, models)
+        logger.info("route loaded", extra={"endpoint": self._endpoint, "route": route.number})
+
+    def _load_model(self, arm: Arm) -> LoadedModel:
+        def read(name: str) -> bytes:
+            return self._artifacts.get(arm.package_sha256, name)
+
+        try:
+            package = open_package(read, arm.package_sha256, scoring_only=True)
+            evaluator = self._load(package.model_text)
+        except QuicksilverError as error:
+            raise ModelNotLoadable(f"{arm.model} cannot be loaded: {error}") from error
+        if evaluator.feature_names != package.contract.names:
+            raise ModelNotLoadable(f"{arm.model} cannot be loaded: its contract does not fit its model.")
+        return LoadedModel(arm.model, arm.package_sha256, package.contract, evaluator)

@@ -1,0 +1,97 @@
+"""The deployed local stage as integration and end-to-end tests use it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
+
+from quicksilver.aws.api import ApiAnswer
+from quicksilver.aws.deployed_stage import DeployedStage
+from quicksilver.local import checkout
+from quicksilver.local.deployment import STAGE, Deployment
+from quicksilver.local.emulator import Emulator
+from quicksilver.package import Package
+from quicksilver.sql import query_predictions
+
+T = TypeVar("T")
+
+
+def eventually(probe: Callable[[], T | None], what: str, seconds: float = 30) -> T:
+    """Ask until the answer is true, and give it; fail, saying what was waited for, when time is up."""
+    deadline = time.monotonic() + seconds
+    while not (answer := probe()):
+        assert time.monotonic() < deadline, f"still not so after {seconds} s: {what}"
+        Event().wait(0.1)
+    return answer
+
+
+class LocalStack(DeployedStage):
+    """``stage=local`` with what only tests do to it."""
+
+    def score(self, request: Any, endpoint: str = "card-fraud") -> ApiAnswer:
+        """Post a request: an object as JSON, text and bytes as they are."""
+        body = request if isinstance(request, bytes) else str(request).encode()
+        if isinstance(request, dict):
+            body = json.dumps(request).encode()
+        return self.api.post(f"/v1/{endpoint}/score", body)
+
+    def put_champion(self, package: Package, endpoint: str = "card-fraud") -> str:
+        """Register a package, make it champion, and wait until the endpoint answers with it."""
+        model = self.registry.register(package, endpoint=endpoint, author="tests").name
+        self.registry.set_champion(model, author="tests")
+        self.new_environment(endpoint)
+        return model
+
+    def new_environment(self, endpoint: str) -> None:
+        """Point ``live`` at a new function version, so that the next request meets a cold environment."""
+        client = self.client("lambda")
+        function = self.score_function(endpoint).removesuffix(":live")
+        # Lambda publishes a version only when something differs from the last.
+        client.update_function_configuration(FunctionName=function, Description=f"test {time.monotonic_ns()}")
+        version = client.publish_version(FunctionName=function)["Version"]
+        client.update_alias(FunctionName=function, Name="live", FunctionVersion=version)
+
+    def logs(self, endpoint: str) -> str:
+        """Everything the endpoint's function has logged."""
+        client = self.client("logs")
+        function = self.client("lambda").get_function_configuration(
+            FunctionName=self.score_function(endpoint)
+        )
+        pages = client.get_paginator("filter_log_events").paginate(
+            logGroupName=function["LoggingConfig"]["LogGroup"]
+        )
+        return "\n".join(event["message"] for page in pages for event in page["events"])
+
+    def archived(self, prediction_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """The archived records of these predictions, whole, as they stand now."""
+        wanted = ", ".join(f"'{prediction_id}'" for prediction_id in prediction_ids)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "predictions.jsonl")
+            with file.open("wb") as target:
+                self.archive.copy_to(target)
+            sql = f"select * from predictions where prediction_id in ({wanted})"  # noqa: S608 - our own ids
+            return query_predictions(sql, file).records()
+
+
+@contextmanager
+def running_stack() -> Iterator[LocalStack]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = checkout() / ".local" / "tests" / str(port)
+    emulator = Emulator(folder, port=port)
+    emulator.start()
+    try:
+        Deployment(emulator).deploy()
+        yield LocalStack(STAGE, emulator.aws_environment)
+    finally:
+        emulator.stop()
+        shutil.rmtree(folder)

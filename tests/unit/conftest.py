@@ -1,0 +1,100 @@
+"""A scorer on in-memory stores, ready to score, with every part within a test's reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from quicksilver.delivery import PredictionLog
+from quicksilver.evaluator import LightGBMEvaluator
+from quicksilver.memory import (
+    ManualClock,
+    MemoryArtifactStore,
+    MemoryFeatureStore,
+    MemoryMetrics,
+    MemoryPredictionStream,
+    MemoryRegistryStore,
+    MemoryUndeliveredStore,
+)
+from quicksilver.ports import FeatureKey, FeatureRow
+from quicksilver.registry import Registry
+from quicksilver.scoring import Scorer
+from quicksilver.serving import Serving
+
+if TYPE_CHECKING:
+    from quicksilver.package import Package
+
+
+@dataclass
+class Bench:
+    """One endpoint's whole function, in memory."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    metrics: MemoryMetrics = field(default_factory=MemoryMetrics)
+    features: MemoryFeatureStore = field(default_factory=MemoryFeatureStore)
+    artifacts: MemoryArtifactStore = field(default_factory=MemoryArtifactStore)
+    registry_store: MemoryRegistryStore = field(default_factory=MemoryRegistryStore)
+    stream: MemoryPredictionStream = field(default_factory=MemoryPredictionStream)
+    undelivered: MemoryUndeliveredStore = field(default_factory=MemoryUndeliveredStore)
+
+    def __post_init__(self) -> None:
+        self.registry = Registry(self.registry_store, self.artifacts, self.clock)
+        self.log = PredictionLog("card-fraud", self.stream, self.undelivered, self.metrics)
+        self.serving = self.new_environment()
+        self.scorer = self.scorer_on(self.serving)
+
+    def new_environment(self) -> Serving:
+        return Serving(
+            "card-fraud",
+            registry=self.registry_store,
+            artifacts=self.artifacts,
+            load=LightGBMEvaluator,
+            clock=self.clock,
+            metrics=self.metrics,
+            refresh_seconds=10,
+        )
+
+    def scorer_on(self, serving: Serving) -> Scorer:
+        return Scorer(
+            stage="test",
+            endpoint="card-fraud",
+            serving=serving,
+            features=self.features,
+            log=self.log,
+            clock=self.clock,
+            random_bytes=lambda n: bytes(range(n)),
+            deadline_ms=500,
+        )
+
+    def put_champion(self, package: Package) -> None:
+        model_version = self.registry.register(package, endpoint="card-fraud", author="ada")
+        self.registry.set_champion(model_version.name, author="ada")
+
+    def put_rows(self, *, age_ms: int = 0, **card: Any) -> None:
+        as_of_ms = self.clock.now_ms() - age_ms
+        card = {"txn_count_1h": 3, "amount_mean_7d": 55.5, **card}
+        self.features.write(
+            [
+                FeatureRow(FeatureKey("card", "card_1"), as_of_ms, card),
+                FeatureRow(FeatureKey("merchant", "m_1"), as_of_ms, {"merchant_risk": 0.07}),
+            ]
+        )
+
+
+@pytest.fixture
+def bench(package: Package) -> Bench:
+    bench = Bench()
+    bench.put_champion(package)
+    bench.put_rows()
+    return bench
+
+
+@pytest.fixture
+def request_body() -> dict[str, Any]:
+    return {
+        "entity_id": "card_1",
+        "keys": {"merchant_id": "m_1"},
+        "features": {"amount": 812.5, "channel": "online", "cross_border": True},
+    }

@@ -1,0 +1,103 @@
+"""No record is lost: stream, store and environment may each fail, and each record ends up on the stream."""
+
+from __future__ import annotations
+
+from hypothesis import given, strategies as st
+
+from quicksilver.delivery import PredictionLog, batches, redeliver
+from quicksilver.memory import MemoryMetrics, MemoryPredictionStream, MemoryUndeliveredStore
+from quicksilver.ports import LogEntry
+
+
+def entry(number: int, size: int = 10) -> LogEntry:
+    return LogEntry(f"{number:08d}", f"card_{number}", b"x" * size + b"\n")
+
+
+class Ways:
+    """A log with both of its ways out."""
+
+    def __init__(self) -> None:
+        self.stream, self.store, self.metrics = (
+            MemoryPredictionStream(),
+            MemoryUndeliveredStore(),
+            MemoryMetrics(),
+        )
+        self.log = PredictionLog("card-fraud", self.stream, self.store, self.metrics)
+
+
+def test_what_the_stream_takes_is_forgotten() -> None:
+    ways = Ways()
+    ways.log.add(entry(1))
+    ways.log.flush()
+    ways.log.flush()
+    assert ways.stream.entries == [entry(1)]
+    assert ways.metrics.counts == {}
+
+
+def test_what_the_stream_refuses_is_kept_and_counted() -> None:
+    ways = Ways()
+    ways.stream.refusing = frozenset({entry(2).prediction_id})
+    for number in (1, 2, 3):
+        ways.log.add(entry(number))
+    ways.log.flush()
+    assert ways.stream.entries == [entry(1), entry(3)]
+    assert list(ways.store.kept.values()) == [(entry(2),)]
+    assert ways.metrics.counts == {"PredictionsUndelivered": 1}
+    assert ways.log.pending == 0
+
+
+def test_what_neither_takes_stays_pending_and_goes_out_with_the_next_flush() -> None:
+    ways = Ways()
+    ways.stream.refusing, ways.store.available = True, False
+    ways.log.add(entry(1))
+    ways.log.flush()
+    assert ways.log.pending == 1
+    assert ways.metrics.counts["PredictionsPending"] == 1
+    ways.stream.refusing = False
+    ways.log.flush()
+    assert (ways.stream.entries, ways.log.pending) == ([entry(1)], 0)
+
+
+def test_redelivery_empties_the_store_in_order() -> None:
+    ways = Ways()
+    ways.store.keep("card-fraud", [entry(1), entry(2)])
+    ways.store.keep("card-fraud", [entry(3)])
+    assert redeliver(ways.stream, ways.store).delivered == 3
+    assert ways.stream.entries == [entry(1), entry(2), entry(3)]
+    assert not ways.store.kept
+
+
+def test_a_batch_that_is_refused_in_part_is_kept_whole() -> None:
+    ways = Ways()
+    ways.store.keep("card-fraud", [entry(1), entry(2)])
+    ways.stream.refusing = frozenset({entry(2).prediction_id})
+    result = redeliver(ways.stream, ways.store)
+    assert (result.delivered, result.remaining) == (1, 1)
+    assert list(ways.store.kept.values()) == [(entry(1), entry(2))]
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30),
+)
+def test_under_any_outages_every_record_reaches_the_stream_once_both_are_back(
+    outages: list[tuple[bool, bool]],
+) -> None:
+    ways = Ways()
+    for number, (stream_down, store_down) in enumerate(outages):
+        ways.stream.refusing, ways.store.available = stream_down, not store_down
+        ways.log.add(entry(number))
+        ways.log.flush()
+    ways.stream.refusing, ways.store.available = False, True
+    ways.log.flush()
+    redeliver(ways.stream, ways.store)
+    assert sorted(ways.stream.entries) == [entry(number) for number in range(len(outages))]
+
+
+@given(st.lists(st.integers(1, 900_000), max_size=40), st.integers(0, 1_200))
+def test_batches_keep_every_entry_in_order_within_what_putrecords_takes(sizes: list[int], small: int) -> None:
+    entries = [entry(n, size) for n, size in enumerate([*sizes, *([20] * small)])]
+    cut = list(batches(entries))
+    assert [item for batch in cut for item in batch] == entries
+    for batch in cut:
+        assert 0 < len(batch) <= 500
+        assert sum(len(item.data) + len(item.partition_key) for item in batch) <= 5 * 1024 * 1024

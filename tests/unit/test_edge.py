@@ -1,0 +1,81 @@
+"""The edge: status codes, problem details, and that nothing internal ever leaves."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from quicksilver.edge import answer_score
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Bench
+
+
+def post(bench: Bench, body: str | None, **event: Any) -> dict[str, Any]:
+    return answer_score(
+        {"body": body, "requestContext": {"requestId": "r-1"}, **event},
+        bench.scorer,
+        bench.metrics,
+        function_version="1",
+    )
+
+
+def test_a_scored_request_is_200_and_the_body_has_the_response_only(
+    bench: Bench, request_body: dict[str, Any]
+) -> None:
+    answer = post(bench, json.dumps(request_body))
+    content = json.loads(answer["body"])
+    assert answer["statusCode"] == 200
+    assert {"score", "reasons", "timings", "route"} <= content.keys()
+    assert not {"vector", "contributions", "request_id"} & content.keys()
+    assert bench.metrics.counts["RequestsScored"] == 1
+
+
+def test_a_base64_body_is_read(bench: Bench, request_body: dict[str, Any]) -> None:
+    body = base64.b64encode(json.dumps(request_body).encode()).decode()
+    assert post(bench, body, isBase64Encoded=True)["statusCode"] == 200
+    assert post(bench, "!", isBase64Encoded=True)["statusCode"] == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [("{", 400), ("[]", 400), ("{}", 422), ('{"entity_id": "' + "c" * 70_000 + '"}', 413)],
+)
+def test_a_refusal_is_a_problem_that_names_field_and_reason(bench: Bench, body: str, status: int) -> None:
+    answer = post(bench, body)
+    problem = json.loads(answer["body"])
+    assert answer["statusCode"] == problem["status"] == status
+    assert answer["headers"]["Content-Type"] == "application/problem+json"
+    assert problem["errors"][0].keys() == {"field", "reason"}
+    assert problem["instance"] == "urn:request:r-1"
+
+
+def test_no_model_is_503_with_retry_after(bench: Bench, request_body: dict[str, Any]) -> None:
+    from tests.unit.conftest import Bench as NewBench
+
+    answer = post(NewBench(), json.dumps(request_body))
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "1")
+
+
+def test_an_unforeseen_error_leaves_no_trace_of_itself_in_answer_or_message(
+    bench: Bench,
+    request_body: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("4111111111111111 at /var/task/secret.py")
+
+    monkeypatch.setattr(bench.features, "read", fail)
+    with caplog.at_level(logging.ERROR):
+        answer = post(bench, json.dumps(request_body))
+    assert answer["statusCode"] == 500
+    assert "secret" not in answer["body"]
+    assert "RuntimeError" not in answer["body"]
+    assert "4111" not in caplog.text
+    assert caplog.records[-1].__dict__["error"] == "RuntimeError"
+    assert bench.metrics.counts["RequestsFailed"] == 1

@@ -1,0 +1,98 @@
+"""Taking up routes: whole or not at all, and the last good route goes on answering."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from quicksilver.errors import NoModel, Unavailable
+from quicksilver.package import CONTRACT, MANIFEST, MODEL
+
+if TYPE_CHECKING:
+    from quicksilver.package import Package
+    from tests.unit.conftest import Bench
+
+
+def flip_a_byte(bench: Bench, package: Package, name: str) -> None:
+    data = bytearray(bench.artifacts.files[package.sha256, name])
+    data[len(data) // 2] ^= 1
+    bench.artifacts.files[package.sha256, name] = bytes(data)
+
+
+def test_an_environment_without_a_route_has_no_model() -> None:
+    from tests.unit.conftest import Bench
+
+    with pytest.raises(NoModel):
+        Bench().serving.loaded_route()
+
+
+def test_a_new_route_is_taken_up_when_its_time_has_come(bench: Bench, second_package: Package) -> None:
+    assert bench.serving.loaded_route().route.number == 1
+    bench.put_champion(second_package)
+    bench.serving.refresh_if_due()
+    assert bench.serving.loaded_route().route.number == 1
+    bench.clock.advance_ms(10_000)
+    bench.serving.refresh_if_due()
+    assert bench.serving.loaded_route().route.champion.model == "card-fraud@2"
+
+
+@pytest.mark.parametrize("name", [MANIFEST, MODEL, CONTRACT])
+def test_a_flipped_byte_is_refused_at_load_and_named_in_the_log(
+    bench: Bench, package: Package, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    flip_a_byte(bench, package, name)
+    with pytest.raises(NoModel):
+        bench.new_environment().loaded_route()
+    assert f"card-fraud@1 cannot be loaded: The package is altered: {name}" in caplog.text
+    assert bench.metrics.counts["RouteRefreshFailed"] == 1
+
+
+def test_the_last_good_route_stays_when_the_next_cannot_be_loaded(
+    bench: Bench, second_package: Package
+) -> None:
+    bench.serving.loaded_route()
+    bench.put_champion(second_package)
+    flip_a_byte(bench, second_package, MODEL)
+    bench.clock.advance_ms(10_000)
+    bench.serving.refresh_if_due()
+    assert bench.serving.loaded_route().route.champion.model == "card-fraud@1"
+
+
+def test_an_unreachable_registry_changes_nothing_that_is_served(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(_: str) -> None:
+        raise Unavailable("The registry cannot be reached.")
+
+    bench.serving.loaded_route()
+    monkeypatch.setattr(bench.registry_store, "current_route", unreachable)
+    bench.clock.advance_ms(10_000)
+    bench.serving.refresh_if_due()
+    assert bench.serving.loaded_route().route.number == 1
+    assert bench.metrics.counts["RouteRefreshFailed"] == 1
+
+
+def test_an_environment_with_nothing_to_serve_asks_again_after_a_second_not_at_each_request(
+    bench: Bench, package: Package
+) -> None:
+    environment = bench.new_environment()
+    original = bench.artifacts.files[package.sha256, MODEL]
+    flip_a_byte(bench, package, MODEL)
+    for _ in range(3):
+        with pytest.raises(NoModel):
+            environment.loaded_route()
+    assert bench.metrics.counts["RouteRefreshFailed"] == 1
+    bench.artifacts.files[package.sha256, MODEL] = original
+    bench.clock.advance_ms(1_000)
+    assert environment.loaded_route().route.number == 1
+
+
+def test_a_model_that_two_routes_share_is_loaded_once(bench: Bench) -> None:
+    before = bench.serving.loaded_route().models
+    bench.registry.set_champion("card-fraud@1", author="ada")
+    bench.clock.advance_ms(10_000)
+    bench.serving.refresh_if_due()
+    after = bench.serving.loaded_route()
+    assert after.route.number == 2
+    assert all(after.models[sha] is model for sha, model in before.items())
