@@ -1,0 +1,58 @@
+"""A caller of the scoring API: signs each request (SigV4) and sends it over kept-alive connections."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+from quicksilver.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAnswer:
+    """What the API said. ``content`` is the decoded JSON, or the text where it is not JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: Any
+
+
+class ApiClient:
+    """Safe to use from several threads."""
+
+    def __init__(self, base_url: str, api_key: str, credentials: Any, region: str) -> None:
+        self._base_url = base_url
+        self._api_key = api_key
+        self._credentials = credentials
+        self._region = region
+        # API Gateway gives up after 29 s, so nothing is to be had by waiting longer.
+        self._pool = urllib3.PoolManager(
+            maxsize=16, timeout=urllib3.Timeout(connect=5, read=30), retries=False
+        )
+
+    def score(self, endpoint: str, request: Mapping[str, Any]) -> ApiAnswer:
+        """Score one request given as a JSON object."""
+        return self.post(f"/v1/{endpoint}/score", json.dumps(request).encode())
+
+    def post(self, path: str, body: bytes) -> ApiAnswer:
+        """Post a body as it is. Raises ``Unavailable`` where the API cannot be reached."""
+        url = self._base_url + path
+        headers = {"Content-Type": "application/json", "x-api-key": self._api_key}
+        signed = AWSRequest("POST", url, data=body, headers=headers)
+        SigV4Auth(self._credentials, "execute-api", self._region).add_auth(signed)
+        try:
+            response = self._pool.request("POST", url, body=body, headers=dict(signed.headers.items()))
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"The API cannot be reached: {type(error).__name__}.") from error
+        text = response.data.decode(errors="replace")
+        try:
+            content = json.loads(text)
+        except ValueError:
+            content = text
+        return ApiAnswer(response.status, response.headers, content)

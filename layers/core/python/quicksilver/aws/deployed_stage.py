@@ -1,0 +1,157 @@
+"""A deployed stage as its stacks' outputs describe it, and clients that reach it.
+
+Used by the CLI, the demo and integration tests; functions are told what they need by their environment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from quicksilver.aws.api import ApiClient
+from quicksilver.aws.clients import PARALLEL, STEADY
+from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
+from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
+from quicksilver.aws.s3_archive import S3Archive
+from quicksilver.aws.s3_artifacts import S3ArtifactStore
+from quicksilver.aws.system import SystemClock, pause
+from quicksilver.errors import NotFound, Unavailable
+from quicksilver.registry import Registry
+
+
+@dataclass(frozen=True)
+class DeployedStage:
+    """One stage. ``environment`` is what reaches it, in AWS's own variable names, where this process's does not.
+
+    Only the local stage has one: the emulator's address, its region and the credentials it takes.
+    """
+
+    stage: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def endpoint_url(self) -> str | None:
+        return self.environment.get("AWS_ENDPOINT_URL")
+
+    @cached_property
+    def session(self) -> Any:
+        return boto3.Session(
+            aws_access_key_id=self.environment.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=self.environment.get("AWS_SECRET_ACCESS_KEY"),
+            region_name=self.environment.get("AWS_DEFAULT_REGION"),
+        )
+
+    def client(self, service: str, config: Config = STEADY) -> Any:
+        return self.session.client(service, endpoint_url=self.endpoint_url, config=config)
+
+    @cached_property
+    def outputs(self) -> Mapping[str, str]:
+        """The outputs of the stage's stacks. Raises ``NotFound`` where it is not deployed."""
+        cloudformation = self.client("cloudformation")
+        found: dict[str, str] = {}
+        for stack in ("data", "scoring"):
+            name = f"quicksilver-{self.stage}-{stack}"
+            try:
+                (description,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+            except ClientError as error:
+                if "does not exist" in str(error):
+                    raise NotFound(
+                        f"The stage {self.stage} is not deployed: there is no stack {name}."
+                    ) from None
+                raise Unavailable(f"CloudFormation refused to describe {name}: {error}") from error
+            except BotoCoreError as error:
+                raise Unavailable(f"The stage {self.stage} cannot be reached: {error}") from error
+            found |= {item["OutputKey"]: item["OutputValue"] for item in description.get("Outputs", ())}
+        return found
+
+    @cached_property
+    def api_url(self) -> str:
+        """The API's base address, without a slash at its end."""
+        url = self.outputs["ApiUrl"].rstrip("/")
+        if self.endpoint_url is None:
+            return url
+        return f"{self.endpoint_url}/_aws/execute-api/{self.outputs['ApiId']}/{url.rpartition('/')[2]}"
+
+    @cached_property
+    def api_key(self) -> str:
+        """The usage plan's key: it meters callers and opens nothing without a signature."""
+        response = self.client("apigateway").get_api_key(apiKey=self.outputs["ApiKeyId"], includeValue=True)
+        return str(response["value"])
+
+    @cached_property
+    def api(self) -> ApiClient:
+        return ApiClient(self.api_url, self.api_key, self.session.get_credentials(), self.session.region_name)
+
+    def score_function(self, endpoint: str) -> str:
+        """The endpoint's score function, by the alias that API Gateway invokes."""
+        return f"quicksilver-{self.stage}-score-{endpoint}:live"
+
+    @property
+    def redeliver_function(self) -> str:
+        """The redeliver function; EventBridge invokes it as it was last deployed."""
+        return f"quicksilver-{self.stage}-redeliver"
+
+    @cached_property
+    def registry(self) -> Registry:
+        return Registry(
+            DynamoDBRegistryStore(self.client("dynamodb"), self.outputs["RegistryTable"]),
+            S3ArtifactStore(self.client("s3"), self.outputs["ModelsBucket"]),
+            SystemClock(),
+        )
+
+    @cached_property
+    def features(self) -> DynamoDBFeatureStore:
+        return DynamoDBFeatureStore(
+            self.client("dynamodb"), self.outputs["FeaturesTable"], attempt_seconds=1, pause=pause
+        )
+
+    @cached_property
+    def archive(self) -> S3Archive:
+        return S3Archive(self.client("s3", PARALLEL), self.outputs["ArchiveBucket"])
+
+    def invoke(self, function: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Invoke a function with an event, as its caller on AWS would; returns what it returned.
+
+        Raises ``NotFound`` for a function the stage does not have and ``Unavailable`` where the
+        function ended with an error of its own.
+        """
+        payload = json.dumps(event).encode()
+        response = self._lambda(
+            function, lambda client: client.invoke(FunctionName=function, Payload=payload)
+        )
+        content: Mapping[str, Any] = json.loads(response["Payload"].read() or b"null")
+        if "FunctionError" in response:
+            raise Unavailable(f"The function {function} failed: {content.get('errorMessage', content)}")
+        return content
+
+    def environment_of(self, function: str) -> dict[str, str]:
+        """The environment a deployed function is given."""
+        response = self._lambda(
+            function,
+            lambda client: client.get_function_configuration(FunctionName=function),
+        )
+        return dict(response["Environment"]["Variables"])
+
+    def _lambda(self, function: str, call: Callable[[Any], Any]) -> Any:
+        try:
+            return call(self.client("lambda"))
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                raise NotFound(f"The stage {self.stage} has no function {function}.") from None
+            raise Unavailable(f"Lambda refused: {error}") from error
+        except BotoCoreError as error:
+            raise Unavailable(f"Lambda cannot be reached: {error}") from error
+
+    def caller(self) -> str:
+        """The IAM identity behind our credentials: who a registry change is by."""
+        try:
+            return str(self.client("sts").get_caller_identity()["Arn"])
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable(f"AWS does not say who we are: {error}") from error

@@ -1,0 +1,43 @@
+"""What each function is told by its environment. Read once, in ``bootstrap``; never at import.
+
+The stacks write exactly these variables, and a test checks each synthesized environment against its
+model: a function that starts is a function that is configured.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from quicksilver.contract import EndpointName
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+class ScoreSettings(BaseSettings):
+    """The score function of one endpoint."""
+
+    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
+
+    stage: Name
+    endpoint: EndpointName
+    features_table: Name
+    registry_table: Name
+    predictions_stream: Name
+    models_bucket: Name
+    archive_bucket: Name
+    deadline_ms: Annotated[int, Field(ge=10, le=28_000)] = 1_000
+    """Time from the start of a request within which every dependency must have answered."""
+    route_refresh_seconds: Annotated[int, Field(ge=1, le=3_600)] = 10
+
+
+class RedeliverSettings(BaseSettings):
+    """The function that puts undelivered prediction records back on the stream."""
+
+    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
+
+    stage: Name
+    predictions_stream: Name
+    archive_bucket: Name

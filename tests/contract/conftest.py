@@ -1,0 +1,102 @@
+"""Every port in each of its implementations: in memory, on AWS as moto has it, and on the emulator over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
+from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
+from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
+from quicksilver.aws.s3_artifacts import S3ArtifactStore
+from quicksilver.aws.s3_undelivered import S3UndeliveredStore
+from quicksilver.memory import (
+    MemoryArtifactStore,
+    MemoryFeatureStore,
+    MemoryPredictionStream,
+    MemoryRegistryStore,
+    MemoryUndeliveredStore,
+)
+from quicksilver.ports import ArtifactStore, FeatureStore, PredictionStream, RegistryStore, UndeliveredStore
+from tests.contract.tables import create_features_table, create_registry_table, no_pause
+
+RINGS = ("memory", "moto", pytest.param("emulator", marks=pytest.mark.integration))
+
+MakeClient = Callable[[str], Any]
+
+
+@pytest.fixture(params=RINGS)
+def make_client(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MakeClient | None]:
+    """Makes clients of the ring's AWS; ``None`` is the ring in memory, which has none."""
+    if request.param == "memory":
+        yield None
+    elif request.param == "emulator":
+        yield request.getfixturevalue("local_stack").client
+    else:
+        for name, value in (
+            ("ACCESS_KEY_ID", "test"),
+            ("SECRET_ACCESS_KEY", "test"),
+            ("DEFAULT_REGION", "us-east-1"),
+        ):
+            monkeypatch.setenv(f"AWS_{name}", value)
+        with mock_aws():
+            yield boto3.client
+
+
+@pytest.fixture
+def name() -> str:
+    """A table's, bucket's or stream's name no other test has."""
+    return f"contract-{uuid4()}"
+
+
+@pytest.fixture
+def feature_store(make_client: MakeClient | None, name: str) -> FeatureStore:
+    if make_client is None:
+        return MemoryFeatureStore()
+    client = make_client("dynamodb")
+    create_features_table(client, name)
+    return DynamoDBFeatureStore(client, name, attempt_seconds=0.1, pause=no_pause)
+
+
+@pytest.fixture
+def registry_store(make_client: MakeClient | None, name: str) -> RegistryStore:
+    if make_client is None:
+        return MemoryRegistryStore()
+    client = make_client("dynamodb")
+    create_registry_table(client, name)
+    return DynamoDBRegistryStore(client, name)
+
+
+@pytest.fixture
+def artifact_store(make_client: MakeClient | None, name: str) -> ArtifactStore:
+    if make_client is None:
+        return MemoryArtifactStore()
+    client = make_client("s3")
+    client.create_bucket(Bucket=name)
+    return S3ArtifactStore(client, name)
+
+
+@pytest.fixture
+def undelivered_store(make_client: MakeClient | None, name: str) -> UndeliveredStore:
+    if make_client is None:
+        return MemoryUndeliveredStore()
+    client = make_client("s3")
+    client.create_bucket(Bucket=name)
+    return S3UndeliveredStore(client, name)
+
+
+@pytest.fixture
+def prediction_stream(make_client: MakeClient | None, name: str) -> PredictionStream:
+    if make_client is None:
+        return MemoryPredictionStream()
+    client = make_client("kinesis")
+    client.create_stream(StreamName=name, ShardCount=1)
+    client.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
+    return KinesisPredictionStream(client, name, no_pause)

@@ -1,0 +1,227 @@
+"""What every implementation of a store promises, run on each of them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from quicksilver.errors import Conflict, NotFound
+from quicksilver.memory import ManualClock
+from quicksilver.ports import (
+    ArtifactStore,
+    Deadline,
+    FeatureKey,
+    FeatureRow,
+    FeatureStore,
+    LogEntry,
+    PredictionStream,
+    RegistryStore,
+    UndeliveredStore,
+)
+from quicksilver.registry import ModelVersion, Registry
+from quicksilver.routing import Arm, Role, Route
+
+if TYPE_CHECKING:
+    from quicksilver.package import Package
+
+CARD, OTHER = FeatureKey("card", "card_1"), FeatureKey("card", "card_2")
+
+
+def in_time() -> Deadline:
+    return Deadline.after_ms(ManualClock(), 10_000)
+
+
+def model_version(number: int, sha: str | None = None) -> ModelVersion:
+    return ModelVersion(
+        endpoint="card-fraud",
+        number=number,
+        package_sha256=sha or f"{number:064x}",
+        fingerprint="f" * 64,
+        author="ada",
+        registered_at="2026-11-23T00:00:00.000Z",
+    )
+
+
+def route(number: int) -> Route:
+    return Route(
+        endpoint="card-fraud",
+        number=number,
+        salt="card-fraud/route",
+        arms=(Arm(model="card-fraud@1", package_sha256="0" * 64, role=Role.CHAMPION, share_bp=10_000),),
+        author="ada",
+        created_at="2026-11-23T00:00:00.000Z",
+    )
+
+
+class TestFeatureStore:
+    def test_values_of_every_type_come_back_equal(self, feature_store: FeatureStore) -> None:
+        values = {
+            "a": 0.1 + 0.2,
+            "b": 3,
+            "c": True,
+            "d": "pos",
+            "e": -1e-100,
+            "f": 1.7976931348623157e100,
+            "g": 0.0,
+        }
+        feature_store.write([FeatureRow(CARD, 1_760_000_000_123, values)])
+        row = feature_store.read([CARD], list(values), in_time()).rows[CARD]
+        assert (dict(row.values), row.as_of_ms) == (values, 1_760_000_000_123)
+        assert row.values["c"] is True
+
+    def test_only_the_named_features_are_read(self, feature_store: FeatureStore) -> None:
+        feature_store.write([FeatureRow(CARD, 1, {"a": 1.0, "count": 2.0})])
+        assert feature_store.read([CARD], ["count", "zone"], in_time()).rows[CARD].values == {"count": 2.0}
+
+    def test_a_key_without_a_row_is_neither_found_nor_late(self, feature_store: FeatureStore) -> None:
+        feature_store.write([FeatureRow(CARD, 1, {"a": 1.0})])
+        reading = feature_store.read([CARD, OTHER], ["a"], in_time())
+        assert (set(reading.rows), reading.late) == ({CARD}, frozenset())
+
+    def test_a_row_replaces_the_one_under_its_key(self, feature_store: FeatureStore) -> None:
+        feature_store.write([FeatureRow(CARD, 1, {"a": 1.0, "b": 2.0}), FeatureRow(CARD, 2, {"a": 5.0})])
+        row = feature_store.read([CARD], ["a", "b"], in_time()).rows[CARD]
+        assert (row.as_of_ms, dict(row.values)) == (2, {"a": 5.0})
+
+    def test_more_rows_than_one_call_takes_are_all_written(self, feature_store: FeatureStore) -> None:
+        keys = [FeatureKey("card", f"card_{number}") for number in range(60)]
+        assert feature_store.write(FeatureRow(key, 1, {"a": 1.0}) for key in keys) == 60
+        assert set(feature_store.read(keys, ["a"], in_time()).rows) == set(keys)
+
+    def test_no_keys_is_an_empty_reading(self, feature_store: FeatureStore) -> None:
+        assert feature_store.read([], ["a"], in_time()).rows == {}
+
+    def test_groups_do_not_share_rows(self, feature_store: FeatureStore) -> None:
+        feature_store.write([FeatureRow(FeatureKey("merchant", "card_1"), 1, {"a": 1.0})])
+        assert feature_store.read([CARD], ["a"], in_time()).rows == {}
+
+    def test_keys_are_late_once_the_deadline_has_passed(self, feature_store: FeatureStore) -> None:
+        feature_store.write([FeatureRow(CARD, 1, {"a": 1.0})])
+        clock = ManualClock()
+        deadline = Deadline.after_ms(clock, 5)
+        clock.advance_ms(6)
+        reading = feature_store.read([CARD], ["a"], deadline)
+        assert (reading.rows, reading.late) == ({}, frozenset({CARD}))
+
+
+class TestRegistryStore:
+    def test_a_model_version_comes_back_by_number_and_by_package(self, registry_store: RegistryStore) -> None:
+        registry_store.add_model_version(model_version(1))
+        assert registry_store.model_version("card-fraud", 1) == model_version(1)
+        assert registry_store.model_version_of_package("card-fraud", f"{1:064x}") == model_version(1)
+        assert registry_store.model_version("credit-line", 1) is None
+        assert registry_store.model_version_of_package("card-fraud", "e" * 64) is None
+
+    def test_a_number_or_a_package_is_taken_once(self, registry_store: RegistryStore) -> None:
+        registry_store.add_model_version(model_version(1))
+        with pytest.raises(Conflict):
+            registry_store.add_model_version(model_version(1, "a" * 64))
+        with pytest.raises(Conflict):
+            registry_store.add_model_version(model_version(2, f"{1:064x}"))
+        assert registry_store.latest_model_number("card-fraud") == 1
+
+    def test_a_number_is_never_skipped(self, registry_store: RegistryStore) -> None:
+        with pytest.raises(Conflict):
+            registry_store.add_model_version(model_version(2))
+        assert list(registry_store.model_versions("card-fraud")) == []
+
+    def test_model_versions_are_listed_by_rising_number(self, registry_store: RegistryStore) -> None:
+        for number in range(1, 13):
+            registry_store.add_model_version(model_version(number))
+        assert [model.number for model in registry_store.model_versions("card-fraud")] == list(range(1, 13))
+
+    def test_the_last_route_added_is_current_and_all_are_kept(self, registry_store: RegistryStore) -> None:
+        assert registry_store.current_route("card-fraud") is None
+        for number in (1, 2, 3):
+            registry_store.add_route(route(number))
+        assert registry_store.current_route("card-fraud") == route(3)
+        assert list(registry_store.routes("card-fraud")) == [route(1), route(2), route(3)]
+
+    @pytest.mark.parametrize("number", [1, 2, 4])
+    def test_a_route_that_does_not_follow_the_current_one_is_a_conflict(
+        self, registry_store: RegistryStore, number: int
+    ) -> None:
+        registry_store.add_route(route(1))
+        registry_store.add_route(route(2))
+        with pytest.raises(Conflict):
+            registry_store.add_route(route(number))
+        assert registry_store.current_route("card-fraud") == route(2)
+
+    def test_rival_writers_all_get_their_own_number(
+        self,
+        registry_store: RegistryStore,
+        artifact_store: ArtifactStore,
+        package: Package,
+        second_package: Package,
+    ) -> None:
+        registry = Registry(registry_store, artifact_store, ManualClock())
+        with ThreadPoolExecutor(8) as writers:
+            named = list(
+                writers.map(
+                    lambda index: (
+                        registry.register(
+                            (package, second_package)[index % 2],
+                            endpoint="card-fraud",
+                            author=f"writer-{index}",
+                        ).name
+                    ),
+                    range(8),
+                )
+            )
+        assert set(named) == {"card-fraud@1", "card-fraud@2"}
+        assert named[0] == named[2] == named[4] == named[6]
+        assert [model.number for model in registry_store.model_versions("card-fraud")] == [1, 2]
+
+
+class TestArtifactStore:
+    def test_files_come_back_byte_for_byte(self, artifact_store: ArtifactStore, package: Package) -> None:
+        artifact_store.put(package.sha256, package.files)
+        for name, data in package.files.items():
+            assert artifact_store.get(package.sha256, name) == data
+
+    def test_what_is_stored_is_never_overwritten(self, artifact_store: ArtifactStore) -> None:
+        artifact_store.put("a" * 64, {"model.txt": b"first"})
+        artifact_store.put("a" * 64, {"model.txt": b"second"})
+        assert artifact_store.get("a" * 64, "model.txt") == b"first"
+
+    def test_a_file_that_is_not_there_is_not_found(self, artifact_store: ArtifactStore) -> None:
+        with pytest.raises(NotFound, match=r"model\.txt"):
+            artifact_store.get("b" * 64, "model.txt")
+
+
+class TestUndeliveredStore:
+    entries = tuple(
+        LogEntry(f"{n:08d}", f"card_{n}", b'{"prediction_id":"%08d","entity_id":"card_%d"}\n' % (n, n))
+        for n in range(3)
+    )
+
+    def test_a_batch_comes_back_entry_for_entry(self, undelivered_store: UndeliveredStore) -> None:
+        undelivered_store.keep("card-fraud", self.entries)
+        (batch,) = undelivered_store.batches()
+        assert tuple(undelivered_store.read(batch)) == self.entries
+
+    def test_batches_come_oldest_first(self, undelivered_store: UndeliveredStore) -> None:
+        for entry in self.entries:
+            undelivered_store.keep("card-fraud", [entry])
+        assert [undelivered_store.read(batch)[0] for batch in undelivered_store.batches()] == list(
+            self.entries
+        )
+
+    def test_a_discarded_batch_is_gone_and_discarding_twice_is_no_error(
+        self, undelivered_store: UndeliveredStore
+    ) -> None:
+        undelivered_store.keep("card-fraud", self.entries)
+        (batch,) = undelivered_store.batches()
+        undelivered_store.discard(batch)
+        undelivered_store.discard(batch)
+        assert list(undelivered_store.batches()) == []
+
+
+class TestPredictionStream:
+    def test_accepted_entries_are_not_returned(self, prediction_stream: PredictionStream) -> None:
+        assert (
+            list(prediction_stream.put([LogEntry("1", "card_1", b"{}\n"), LogEntry("2", "card_2", b"{}\n")]))
+            == []
+        )

@@ -1,0 +1,238 @@
+"""The AWS adapters when AWS says no: throttled, partial, unreachable, gone. botocore's Stubber speaks for AWS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from botocore.stub import Stubber
+
+from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
+from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
+from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
+from quicksilver.aws.s3_artifacts import S3ArtifactStore
+from quicksilver.aws.s3_undelivered import S3UndeliveredStore
+from quicksilver.errors import Conflict, InvalidInput, Unavailable
+from quicksilver.memory import ManualClock
+from quicksilver.ports import Deadline, FeatureKey, FeatureRow, LogEntry
+from quicksilver.routing import Arm, Role, Route
+
+A, B = FeatureKey("card", "a"), FeatureKey("card", "b")
+
+
+def stubbed(service: str) -> tuple[Any, Stubber]:
+    client = boto3.client(
+        service, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
+    )
+    stubber = Stubber(client)
+    stubber.activate()
+    return client, stubber
+
+
+def item(key: FeatureKey, value: str) -> dict[str, Any]:
+    return {"pk": {"S": f"{key.group}#{key.key}"}, "as_of": {"N": "5"}, "x": {"N": value}}
+
+
+class Pauses:
+    """Counts the waits between attempts, and lets a manual clock feel them."""
+
+    def __init__(self, clock: ManualClock, milliseconds: int = 10) -> None:
+        self.count, self._clock, self._milliseconds = 0, clock, milliseconds
+
+    def __call__(self, attempt: int) -> None:
+        self.count += 1
+        self._clock.advance_ms(self._milliseconds)
+
+
+def feature_store(client: Any) -> tuple[DynamoDBFeatureStore, Deadline, Pauses]:
+    clock = ManualClock()
+    pauses = Pauses(clock)
+    store = DynamoDBFeatureStore(client, "features", attempt_seconds=0.05, pause=pauses)
+    return store, Deadline.after_ms(clock, 100), pauses
+
+
+def test_keys_that_were_not_processed_are_asked_for_again() -> None:
+    client, stub = stubbed("dynamodb")
+    rest = {"features": {"Keys": [{"pk": {"S": "card#b"}}], "ProjectionExpression": "pk, as_of, #0"}}
+    stub.add_response("batch_get_item", {"Responses": {"features": [item(A, "1")]}, "UnprocessedKeys": rest})
+    stub.add_response("batch_get_item", {"Responses": {"features": [item(B, "2")]}}, {"RequestItems": rest})
+    store, deadline, pauses = feature_store(client)
+    reading = store.read([A, B], ["x"], deadline)
+    assert {key: row.values["x"] for key, row in reading.rows.items()} == {A: 1.0, B: 2.0}
+    assert (reading.late, pauses.count) == (frozenset(), 1)
+
+
+def test_keys_never_processed_before_the_deadline_are_late_and_not_missing() -> None:
+    client, stub = stubbed("dynamodb")
+    rest = {"features": {"Keys": [{"pk": {"S": "card#b"}}]}}
+    for _ in range(6):
+        stub.add_response(
+            "batch_get_item", {"Responses": {"features": [item(A, "1")]}, "UnprocessedKeys": rest}
+        )
+    store, deadline, _ = feature_store(client)
+    reading = store.read([A, B], ["x"], deadline)
+    assert (set(reading.rows), reading.late) == ({A}, frozenset({B}))
+
+
+def test_a_throttled_read_is_tried_again_while_there_is_time_for_a_whole_attempt() -> None:
+    client, stub = stubbed("dynamodb")
+    for _ in range(10):
+        stub.add_client_error("batch_get_item", "ProvisionedThroughputExceededException")
+    store, deadline, pauses = feature_store(client)
+    assert store.read([A], ["x"], deadline).late == frozenset({A})
+    # 100 ms of budget, 10 ms a pause, 50 ms for an attempt: five retries fit, then one more would not.
+    assert 4 <= pauses.count <= 6
+
+
+def test_a_refused_read_is_late_at_once() -> None:
+    client, stub = stubbed("dynamodb")
+    stub.add_client_error("batch_get_item", "AccessDeniedException")
+    store, deadline, pauses = feature_store(client)
+    assert (store.read([A], ["x"], deadline).late, pauses.count) == (frozenset({A}), 0)
+
+
+def test_an_unreachable_store_makes_keys_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, _ = stubbed("dynamodb")
+
+    def timeout(**_: Any) -> None:
+        raise ReadTimeoutError(endpoint_url="x")
+
+    monkeypatch.setattr(client, "batch_get_item", timeout)
+    store, deadline, _ = feature_store(client)
+    assert store.read([A], ["x"], deadline).late == frozenset({A})
+
+
+def test_an_item_without_its_time_is_as_good_as_none() -> None:
+    client, stub = stubbed("dynamodb")
+    stub.add_response(
+        "batch_get_item", {"Responses": {"features": [{"pk": {"S": "card#a"}, "x": {"N": "1"}}]}}
+    )
+    store, deadline, _ = feature_store(client)
+    assert store.read([A], ["x"], deadline).rows == {}
+
+
+def test_rows_not_written_are_written_again() -> None:
+    client, stub = stubbed("dynamodb")
+    put = {"PutRequest": {"Item": {"pk": {"S": "card#a"}, "as_of": {"N": "1"}, "x": {"N": "2.0"}}}}
+    stub.add_response("batch_write_item", {"UnprocessedItems": {"features": [put]}})
+    stub.add_response("batch_write_item", {}, {"RequestItems": {"features": [put]}})
+    store, _, pauses = feature_store(client)
+    assert (store.write([FeatureRow(A, 1, {"x": 2.0})]), pauses.count) == (1, 1)
+
+
+def test_rows_never_taken_are_an_error_and_not_silence() -> None:
+    client, stub = stubbed("dynamodb")
+    put = {"PutRequest": {"Item": {"pk": {"S": "card#a"}}}}
+    for _ in range(12):
+        stub.add_response("batch_write_item", {"UnprocessedItems": {"features": [put]}})
+    store, _, _ = feature_store(client)
+    with pytest.raises(Unavailable, match="did not take all rows"):
+        store.write([FeatureRow(A, 1, {"x": 2.0})])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e126, 1e-131])
+def test_a_number_dynamodb_cannot_hold_is_refused_by_name(value: float) -> None:
+    store, _, _ = feature_store(stubbed("dynamodb")[0])
+    with pytest.raises(InvalidInput) as refusal:
+        store.write([FeatureRow(A, 1, {"x": value})])
+    assert refusal.value.fields[0].field == "x"
+
+
+ROUTE = Route(
+    endpoint="card-fraud",
+    number=1,
+    salt="s",
+    arms=(Arm(model="card-fraud@1", package_sha256="0" * 64, role=Role.CHAMPION, share_bp=10_000),),
+    author="ada",
+    created_at="t",
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("ConditionalCheckFailed", Conflict),
+        ("TransactionConflict", Conflict),
+        ("ThrottlingError", Unavailable),
+    ],
+)
+def test_a_cancelled_transaction_says_whether_a_rival_or_the_table_was_the_cause(
+    code: str, error: type[Exception]
+) -> None:
+    client, stub = stubbed("dynamodb")
+    stub.add_client_error(
+        "transact_write_items",
+        "TransactionCanceledException",
+        modeled_fields={"CancellationReasons": [{"Code": code}, {"Code": "None"}]},
+    )
+    with pytest.raises(error):
+        DynamoDBRegistryStore(client, "registry").add_route(ROUTE)
+
+
+def test_an_unreachable_registry_is_unavailable() -> None:
+    client, stub = stubbed("dynamodb")
+    stub.add_client_error("get_item", "InternalServerError")
+    with pytest.raises(Unavailable):
+        DynamoDBRegistryStore(client, "registry").current_route("card-fraud")
+
+
+def test_a_registry_item_that_cannot_be_read_is_unavailable_and_no_crash() -> None:
+    client, stub = stubbed("dynamodb")
+    stub.add_response("get_item", {"Item": {"document": {"S": '{"endpoint": "card-fraud"}'}}})
+    with pytest.raises(Unavailable, match="cannot be read"):
+        DynamoDBRegistryStore(client, "registry").current_route("card-fraud")
+
+
+ENTRIES = [LogEntry(f"id-{n}", f"card_{n}", b"{}\n") for n in range(3)]
+
+
+def test_only_the_records_kinesis_refused_are_put_again() -> None:
+    client, stub = stubbed("kinesis")
+    ok = {"SequenceNumber": "1", "ShardId": "s"}
+    slow = {"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "m"}
+    stub.add_response("put_records", {"FailedRecordCount": 1, "Records": [ok, slow, ok]})
+    again = {"StreamName": "p", "Records": [{"Data": b"{}\n", "PartitionKey": "card_1"}]}
+    stub.add_response("put_records", {"Records": [ok]}, again)
+    assert list(KinesisPredictionStream(client, "p", lambda _: None).put(ENTRIES)) == []
+    stub.assert_no_pending_responses()
+
+
+def test_a_missing_stream_is_not_asked_twice_and_everything_comes_back() -> None:
+    client, stub = stubbed("kinesis")
+    stub.add_client_error("put_records", "ResourceNotFoundException")
+    assert list(KinesisPredictionStream(client, "p", lambda _: None).put(ENTRIES)) == ENTRIES
+    stub.assert_no_pending_responses()
+
+
+def test_records_refused_at_every_attempt_come_back() -> None:
+    client, stub = stubbed("kinesis")
+    for _ in range(3):
+        stub.add_client_error("put_records", "ProvisionedThroughputExceededException")
+    assert list(KinesisPredictionStream(client, "p", lambda _: None).put(ENTRIES)) == ENTRIES
+    stub.assert_no_pending_responses()
+
+
+def test_an_unreachable_stream_gives_everything_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, _ = stubbed("kinesis")
+
+    def unreachable(**_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="x")
+
+    monkeypatch.setattr(client, "put_records", unreachable)
+    assert list(KinesisPredictionStream(client, "p", lambda _: None).put(ENTRIES)) == ENTRIES
+
+
+def test_an_artefact_store_that_refuses_is_unavailable() -> None:
+    client, stub = stubbed("s3")
+    stub.add_client_error("get_object", "SlowDown")
+    with pytest.raises(Unavailable, match="SlowDown"):
+        S3ArtifactStore(client, "models").get("a" * 64, "model.txt")
+
+
+def test_a_store_that_cannot_keep_says_so() -> None:
+    client, stub = stubbed("s3")
+    stub.add_client_error("put_object", "ServiceUnavailable")
+    with pytest.raises(Unavailable):
+        S3UndeliveredStore(client, "archive").keep("card-fraud", ENTRIES)
