@@ -1,0 +1,25 @@
+"""Put undelivered prediction records back on the stream. Runs every minute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from quicksilver.bootstrap import redeliver_function
+from quicksilver.delivery import redeliver
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+function = redeliver_function()
+
+
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    try:
+        result = redeliver(function.stream, function.undelivered)
+        if result.delivered:
+            function.metrics.count("PredictionsRedelivered", result.delivered)
+        if result.remaining:
+            function.metrics.count("PredictionsStillUndelivered", result.remaining)
+        return {"delivered": result.delivered, "remaining": result.remaining}
+    finally:
+        function.metrics.flush()

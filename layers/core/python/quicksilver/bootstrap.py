@@ -1,0 +1,124 @@
+"""The wiring: settings, clients and capabilities, once per process. Nothing else knows AWS and the product both."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+
+from aws_lambda_powertools import Logger, Metrics as PowertoolsMetrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from quicksilver.aws.clients import PROMPT, client, within
+from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
+from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
+from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
+from quicksilver.aws.s3_artifacts import S3ArtifactStore
+from quicksilver.aws.s3_undelivered import S3UndeliveredStore
+from quicksilver.aws.system import SystemClock, pause
+from quicksilver.delivery import PredictionLog
+from quicksilver.evaluator import LightGBMEvaluator
+from quicksilver.scoring import Scorer
+from quicksilver.serving import Serving
+from quicksilver.settings import RedeliverSettings, ScoreSettings
+
+
+class EmfMetrics:
+    """Counts as CloudWatch embedded metrics, one line a flush, with the endpoint as dimension."""
+
+    def __init__(self, endpoint: str | None = None) -> None:
+        self._metrics = PowertoolsMetrics()
+        if endpoint:
+            self._metrics.set_default_dimensions(endpoint=endpoint)
+
+    def count(self, name: str, value: int = 1) -> None:
+        self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+    def flush(self) -> None:
+        # A run that counted nothing has nothing to say; Powertools would warn of an empty set.
+        if self._metrics.metric_set:
+            self._metrics.flush_metrics()
+
+
+def configure_logging() -> None:
+    """Give the package's records, made with the standard library, Powertools' JSON shape."""
+    powertools = Logger()
+    package = logging.getLogger("quicksilver")
+    package.handlers = [powertools.registered_handler]
+    package.setLevel(powertools.log_level)
+    package.propagate = False
+
+
+@dataclass(frozen=True)
+class ScoreFunction:
+    """Everything the score handler uses."""
+
+    scorer: Scorer
+    serving: Serving
+    log: PredictionLog
+    metrics: EmfMetrics
+
+    def finish(self) -> None:
+        """The work after an answer is made: deliver the record, take up a new route, flush metrics."""
+        self.log.flush()
+        self.serving.refresh_if_due()
+        self.metrics.flush()
+
+
+def score_function() -> ScoreFunction:
+    """Wire the score function and load the current route, so that the first request finds its models."""
+    configure_logging()
+    settings = ScoreSettings()  # every value comes from the environment
+    clock = SystemClock()
+    metrics = EmfMetrics(settings.endpoint)
+    # Half the deadline for one attempt leaves room to ask again for what was not answered.
+    attempt_seconds = settings.deadline_ms / 2_000
+    hot = within(attempt_seconds)
+    serving = Serving(
+        settings.endpoint,
+        registry=DynamoDBRegistryStore(client("dynamodb", PROMPT), settings.registry_table),
+        artifacts=S3ArtifactStore(client("s3", PROMPT), settings.models_bucket),
+        load=LightGBMEvaluator,
+        clock=clock,
+        metrics=metrics,
+        refresh_seconds=settings.route_refresh_seconds,
+    )
+    log = PredictionLog(
+        settings.endpoint,
+        KinesisPredictionStream(client("kinesis", PROMPT), settings.predictions_stream, pause),
+        S3UndeliveredStore(client("s3", PROMPT), settings.archive_bucket),
+        metrics,
+    )
+    scorer = Scorer(
+        stage=settings.stage,
+        endpoint=settings.endpoint,
+        serving=serving,
+        features=DynamoDBFeatureStore(
+            client("dynamodb", hot), settings.features_table, attempt_seconds=attempt_seconds, pause=pause
+        ),
+        log=log,
+        clock=clock,
+        random_bytes=os.urandom,
+        deadline_ms=settings.deadline_ms,
+    )
+    serving.refresh_if_due()
+    return ScoreFunction(scorer, serving, log, metrics)
+
+
+@dataclass(frozen=True)
+class RedeliverFunction:
+    """Everything the redeliver handler uses."""
+
+    stream: KinesisPredictionStream
+    undelivered: S3UndeliveredStore
+    metrics: EmfMetrics
+
+
+def redeliver_function() -> RedeliverFunction:
+    configure_logging()
+    settings = RedeliverSettings()  # every value comes from the environment
+    return RedeliverFunction(
+        KinesisPredictionStream(client("kinesis"), settings.predictions_stream, pause),
+        S3UndeliveredStore(client("s3"), settings.archive_bucket),
+        EmfMetrics(),
+    )
