@@ -1,0 +1,29 @@
+"""The CDK app: ``cdk synth -c stage=local|dev|staging|prod``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from aws_cdk import App
+
+from stacks.config import ConfigError, Stage, load_stage
+from stacks.constructs.compliance import check_every_synth
+from stacks.constructs.layers import LAYERS_ROOT
+from stacks.data_stack import DataStack
+from stacks.scoring_stack import ScoringStack
+
+
+def build(app: App, stage: Stage, *, layers_root: Path = LAYERS_ROOT) -> None:
+    check_every_synth(app)
+    data = DataStack(app, stage=stage)
+    ScoringStack(app, stage=stage, data=data, layers_root=layers_root)
+
+
+if __name__ == "__main__":
+    app = App()
+    try:
+        build(app, load_stage(app.node.try_get_context("stage")))
+    except ConfigError as error:
+        sys.exit(f"quicksilver: {error}")
+    app.synth()

@@ -1,0 +1,98 @@
+"""A Lambda function with a role of its own, a log group of its own and all layers.
+
+The role can write to that one log group and nothing else; every further verb is granted in the stack,
+where both parties are visible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from aws_cdk import (
+    Duration,
+    IgnoreMode,
+    RemovalPolicy,
+    aws_iam as iam,
+    aws_kms as kms,
+    aws_lambda as lambda_,
+)
+from constructs import Construct
+
+from stacks.config import Stage
+from stacks.constructs.compliance import acknowledge
+from stacks.constructs.encrypted_log_group import EncryptedLogGroup
+from stacks.constructs.layers import Layers, architecture, python_runtime
+
+LAMBDAS_ROOT = Path(__file__).resolve().parents[2] / "lambdas"
+
+
+class Function(lambda_.Function):
+    """The handler in ``lambdas/<folder>``, deployed as ``quicksilver-<stage>-<role_name>``.
+
+    ``settings`` becomes the environment under the prefix ``QUICKSILVER_``: exactly the fields of the
+    function's settings model.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        stage: Stage,
+        folder: str,
+        role_name: str,
+        description: str,
+        layers: Layers,
+        log_key: kms.IKey,
+        settings: Mapping[str, str],
+        memory_mib: int,
+        timeout: Duration,
+        provisioned_concurrency: int = 0,
+    ) -> None:
+        log_group = EncryptedLogGroup(scope, f"{id}Logs", stage=stage, key=log_key)
+        role = iam.Role(
+            scope,
+            f"{id}Role",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            description=f"What {stage.function_name(role_name)} may do",
+        )
+        log_group.grant_write(role)
+        super().__init__(
+            scope,
+            id,
+            function_name=stage.function_name(role_name),
+            description=description,
+            runtime=python_runtime(stage),
+            architecture=architecture(stage),
+            handler="handler.lambda_handler",
+            code=lambda_.Code.from_asset(
+                str(LAMBDAS_ROOT / folder), exclude=["__pycache__", "*.pyc"], ignore_mode=IgnoreMode.GIT
+            ),
+            layers=list(layers.all),
+            environment={
+                **{f"QUICKSILVER_{name.upper()}": value for name, value in settings.items()},
+                "POWERTOOLS_SERVICE_NAME": role_name,
+                "POWERTOOLS_METRICS_NAMESPACE": "Quicksilver",
+                "POWERTOOLS_LOG_LEVEL": "INFO",
+            },
+            memory_size=memory_mib,
+            timeout=timeout,
+            role=role,
+            log_group=log_group,
+            # Importing the Tracer costs 775 ms of every cold start; the timings in each answer and the
+            # access log's latencies say what a trace would.
+            tracing=lambda_.Tracing.DISABLED,
+            current_version_options=lambda_.VersionOptions(
+                # On the function version: Lambda refuses it on an alias with weights, which a code canary needs.
+                provisioned_concurrent_executions=provisioned_concurrency or None,
+                # A retained function version would keep, and bill, its provisioned concurrency for ever.
+                removal_policy=RemovalPolicy.DESTROY,
+            ),
+        )
+        self.own_role = role
+        acknowledge(
+            self,
+            "AwsSolutions-L1",
+            reason="The layers hold compiled libraries built and tested for this runtime; it moves with their locks.",
+        )

@@ -1,0 +1,110 @@
+"""The alias ``live``: the one name API Gateway invokes, and the one way it moves to a new function version.
+
+On AWS, CodeDeploy is the only writer of its weights. A release is guarded by alarms on the new function
+version's own metrics: an alarm on the alias mixes both versions, and a canary of 10 % drowns in the rest.
+CloudWatch has those metrics under the dimensions FunctionName, Resource and ExecutedVersion while an alias
+routes to two function versions (AWS Lambda Developer Guide, "Types of metrics for Lambda functions").
+"""
+
+from __future__ import annotations
+
+from aws_cdk import (
+    Duration,
+    aws_cloudwatch as cloudwatch,
+    aws_codedeploy as codedeploy,
+    aws_lambda as lambda_,
+)
+from constructs import Construct
+
+from stacks.config import Endpoint, Release
+from stacks.constructs.compliance import acknowledge
+
+LIVE = "live"
+
+_SHIFTS = {
+    Release.ALL_AT_ONCE: codedeploy.LambdaDeploymentConfig.ALL_AT_ONCE,
+    Release.CANARY: codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_5_MINUTES,
+}
+
+
+class LiveAlias(lambda_.Alias):
+    """``live`` on the function's current version."""
+
+    def __init__(self, scope: Construct, id: str, *, function: lambda_.Function) -> None:
+        super().__init__(scope, id, alias_name=LIVE, version=function.current_version)
+
+
+class CodeRelease(Construct):
+    """Shift one endpoint's ``live`` by CodeDeploy, and take it back when an alarm rings."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        endpoint: Endpoint,
+        release: Release,
+        application: codedeploy.LambdaApplication,
+        function_name: str,
+        alias: lambda_.Alias,
+    ) -> None:
+        super().__init__(scope, id)
+        self._dimensions = {
+            "FunctionName": function_name,
+            # Spelled out, since a reference to the alias would be circular: it waits for its deployment
+            # group, and that for its alarms.
+            "Resource": f"{function_name}:{LIVE}",
+            "ExecutedVersion": alias.version.version,
+        }
+        errors = self._alarm(
+            "Errors",
+            metric="Errors",
+            statistic=cloudwatch.Stats.SUM,
+            threshold=endpoint.alarm_errors,
+            description=f"{endpoint.name}: the function version being released raises errors",
+        )
+        latency = self._alarm(
+            "Latency",
+            metric="Duration",
+            statistic=cloudwatch.Stats.percentile(99),
+            threshold=endpoint.alarm_latency_ms,
+            description=f"{endpoint.name}: the function version being released is slow (p99, ms)",
+        )
+        group = codedeploy.LambdaDeploymentGroup(
+            self,
+            "Group",
+            application=application,
+            alias=alias,
+            deployment_config=_SHIFTS[release],
+            alarms=[errors, latency],
+            auto_rollback=codedeploy.AutoRollbackConfig(
+                failed_deployment=True, stopped_deployment=True, deployment_in_alarm=True
+            ),
+        )
+        if group.role is not None:
+            acknowledge(
+                group.role,
+                "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSCodeDeployRoleForLambdaLimited]",
+                reason="AWS's narrowest policy for CodeDeploy on Lambda; the construct attaches it to any role it is given.",
+            )
+
+    def _alarm(
+        self, id: str, *, metric: str, statistic: str, threshold: int, description: str
+    ) -> cloudwatch.Alarm:
+        return cloudwatch.Alarm(
+            self,
+            id,
+            alarm_description=description,
+            metric=cloudwatch.Metric(
+                namespace="AWS/Lambda",
+                metric_name=metric,
+                dimensions_map=self._dimensions,
+                statistic=statistic,
+                period=Duration.minutes(1),
+            ),
+            threshold=threshold,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            evaluation_periods=1,
+            # No traffic on the new function version is no evidence against it.
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )

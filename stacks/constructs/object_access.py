@@ -1,0 +1,41 @@
+"""What a role may do with the objects under one prefix of a bucket.
+
+S3 names objects by prefix and wildcard only, so cdk-nag questions each such grant; the answer is given here,
+with the grant, and names exactly that prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aws_cdk import Stack, aws_iam as iam, aws_s3 as s3
+
+from stacks.constructs.compliance import acknowledge
+
+
+def allow_objects(
+    role: iam.Role, *, actions: Sequence[str], bucket: s3.IBucket, prefix: str = "", reason: str
+) -> None:
+    """Grant ``actions`` on every object of ``bucket`` under ``prefix``; ``reason`` says why on all of them."""
+    arn = bucket.bucket_arn
+    here, there = Stack.of(role), Stack.of(bucket)
+    if there is not here:
+        # Exported now and not at synthesis, so that the finding's id, which holds the export's name, is known.
+        arn = there.export_value(arn)
+    objects = f"{arn}/{prefix}*"
+    role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[objects]))
+    acknowledge(role, f"AwsSolutions-IAM5[Resource::{_flat(here.resolve(objects))}]", reason=reason)
+
+
+def _flat(value: Any) -> str:
+    """A resolved ARN as cdk-nag writes it: the parts of a join in a row, an import by its export's name."""
+    match value:
+        case {"Fn::Join": ["", [*parts]]}:
+            return "".join(_flat(part) for part in parts)
+        case {"Fn::ImportValue": name}:
+            return str(name)
+        case {"Fn::GetAtt": [logical_id, attribute]}:
+            return f"<{logical_id}.{attribute}>"
+        case _:
+            return str(value)

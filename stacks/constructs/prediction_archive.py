@@ -1,0 +1,120 @@
+"""Firehose from the prediction stream to the archive bucket, as JSON Lines.
+
+The producer ends each record with a newline, so that nothing has to transform records on the way.
+Written on the L1 resource: the L2's own grants read and delete the whole bucket, and this role may only
+add under two prefixes.
+"""
+
+from __future__ import annotations
+
+from aws_cdk import (
+    aws_iam as iam,
+    aws_kinesis as kinesis,
+    aws_kinesisfirehose as firehose,
+    aws_kms as kms,
+    aws_logs as logs,
+    aws_s3 as s3,
+)
+from constructs import Construct
+
+from stacks.config import Stage
+from stacks.constructs.compliance import acknowledge
+from stacks.constructs.encrypted_log_group import EncryptedLogGroup
+from stacks.constructs.object_access import allow_objects
+
+DELIVERED = "predictions/"
+FAILED = "failed/"
+
+
+class PredictionArchive(Construct):
+    """Delivers within a minute or 64 MiB, whichever comes first; one folder per UTC hour."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        stage: Stage,
+        stream: kinesis.IStream,
+        bucket: s3.IBucket,
+        key: kms.IKey,
+    ) -> None:
+        super().__init__(scope, id)
+        log_group = EncryptedLogGroup(self, "Logs", stage=stage, key=key)
+        log_stream = logs.LogStream(self, "LogStream", log_group=log_group)
+        role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal("firehose.amazonaws.com"),
+            description="Moves prediction records from the stream to the archive",
+        )
+        self._allow(role, stream=stream, bucket=bucket, key=key, log_group=log_group)
+
+        delivery = firehose.CfnDeliveryStream(
+            self,
+            "Delivery",
+            delivery_stream_type="KinesisStreamAsSource",
+            kinesis_stream_source_configuration=firehose.CfnDeliveryStream.KinesisStreamSourceConfigurationProperty(
+                kinesis_stream_arn=stream.stream_arn, role_arn=role.role_arn
+            ),
+            extended_s3_destination_configuration=firehose.CfnDeliveryStream.ExtendedS3DestinationConfigurationProperty(
+                bucket_arn=bucket.bucket_arn,
+                role_arn=role.role_arn,
+                prefix=f"{DELIVERED}!{{timestamp:yyyy/MM/dd/HH}}/",
+                error_output_prefix=f"{FAILED}!{{firehose:error-output-type}}/!{{timestamp:yyyy/MM/dd/HH}}/",
+                buffering_hints=firehose.CfnDeliveryStream.BufferingHintsProperty(
+                    interval_in_seconds=60, size_in_m_bs=64
+                ),
+                # Plain text: DuckDB and Athena read it as it is, and an auditor can too.
+                compression_format="UNCOMPRESSED",
+                encryption_configuration=firehose.CfnDeliveryStream.EncryptionConfigurationProperty(
+                    kms_encryption_config=firehose.CfnDeliveryStream.KMSEncryptionConfigProperty(
+                        awskms_key_arn=key.key_arn
+                    )
+                ),
+                cloud_watch_logging_options=firehose.CfnDeliveryStream.CloudWatchLoggingOptionsProperty(
+                    enabled=True,
+                    log_group_name=log_group.log_group_name,
+                    log_stream_name=log_stream.log_stream_name,
+                ),
+            ),
+        )
+        # Firehose tries its role while it is created, and IAM policies are separate resources.
+        delivery.node.add_dependency(role)
+        acknowledge(
+            delivery,
+            "AwsSolutions-KDF1",
+            reason="Records come from a Kinesis stream under our key; Firehose's own encryption is only for direct puts.",
+        )
+
+    def _allow(
+        self,
+        role: iam.Role,
+        *,
+        stream: kinesis.IStream,
+        bucket: s3.IBucket,
+        key: kms.IKey,
+        log_group: logs.ILogGroup,
+    ) -> None:
+        """The verbs of "Grant Firehose access" (Amazon Data Firehose Developer Guide), less those that read the bucket."""
+        read_stream = [
+            "kinesis:DescribeStream",
+            "kinesis:GetShardIterator",
+            "kinesis:GetRecords",
+            "kinesis:ListShards",
+        ]
+        for actions, resource in (
+            (read_stream, stream.stream_arn),
+            (["s3:GetBucketLocation", "s3:ListBucketMultipartUploads"], bucket.bucket_arn),
+            (["kms:Decrypt", "kms:GenerateDataKey"], key.key_arn),
+            (["logs:PutLogEvents"], log_group.log_group_arn),
+        ):
+            role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
+        for prefix in (DELIVERED, FAILED):
+            allow_objects(
+                role,
+                actions=["s3:PutObject", "s3:AbortMultipartUpload"],
+                bucket=bucket,
+                prefix=prefix,
+                reason="Firehose chooses the name of each object it adds; it may only add, and only here.",
+            )

@@ -1,0 +1,153 @@
+"""What must outlive everything else: tables, the prediction stream, buckets and their keys.
+
+Outside an emulated stage nothing here is deleted with the stack, and the stack itself is protected
+from deletion. There is one customer-managed key per class of data, so that access to one class can be
+taken away without touching the others.
+"""
+
+from __future__ import annotations
+
+from aws_cdk import (
+    CfnOutput,
+    Duration,
+    RemovalPolicy,
+    Stack,
+    aws_dynamodb as dynamodb,
+    aws_iam as iam,
+    aws_kinesis as kinesis,
+    aws_kms as kms,
+)
+from constructs import Construct
+
+from stacks.config import Stage
+from stacks.constructs.compliance import acknowledge
+from stacks.constructs.private_bucket import AccessLogBucket, PrivateBucket
+
+
+class DataStack(Stack):
+    """The stores of one stage, and the names by which everything else finds them."""
+
+    def __init__(self, scope: Construct, *, stage: Stage) -> None:
+        super().__init__(
+            scope,
+            f"quicksilver-{stage.name}-data",
+            description=f"Quicksilver {stage.name}: tables, streams, buckets and keys",
+            termination_protection=not stage.emulated,
+        )
+        self._stage = stage
+        self._removal_policy = RemovalPolicy.DESTROY if stage.emulated else RemovalPolicy.RETAIN
+
+        self.features_key = self._key("features", "Online features of cards, merchants and other entities")
+        self.models_key = self._key("models", "Model packages and the registry of model versions and routes")
+        self.predictions_key = self._key(
+            "predictions", "Prediction records, in flight and archived, and the logs"
+        )
+        self._let_logs_use(self.predictions_key)
+
+        self.features = self._table("Features", key=self.features_key)
+        self.registry = self._table(
+            "Registry",
+            key=self.models_key,
+            sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
+            deletion_protection=not stage.emulated,
+        )
+        self.predictions = kinesis.Stream(
+            self,
+            "Predictions",
+            encryption=kinesis.StreamEncryption.KMS,
+            encryption_key=self.predictions_key,
+            stream_mode=kinesis.StreamMode.PROVISIONED if stage.emulated else kinesis.StreamMode.ON_DEMAND,
+            shard_count=1 if stage.emulated else None,
+            # A day, Kinesis's default, is shorter than a weekend on which nobody repairs the delivery.
+            retention_period=Duration.days(1 if stage.emulated else 7),
+            removal_policy=self._removal_policy,
+        )
+        acknowledge(
+            self.predictions,
+            "AwsSolutions-KDS3",
+            reason="Predictions are under their own customer-managed key, which can be taken away; aws/kinesis cannot.",
+        )
+
+        access_logs = AccessLogBucket(self, "AccessLogs", removal_policy=self._removal_policy)
+        self.models = PrivateBucket(
+            self,
+            "Models",
+            key=self.models_key,
+            access_logs=access_logs,
+            removal_policy=self._removal_policy,
+            # Any past decision can be scored again, so no byte of a model is ever dropped.
+            keeps_all_versions=True,
+        )
+        self.archive = PrivateBucket(
+            self,
+            "Archive",
+            key=self.predictions_key,
+            access_logs=access_logs,
+            removal_policy=self._removal_policy,
+        )
+
+        CfnOutput(self, "FeaturesTable", value=self.features.table_name)
+        CfnOutput(self, "RegistryTable", value=self.registry.table_name)
+        CfnOutput(self, "PredictionsStream", value=self.predictions.stream_name)
+        CfnOutput(self, "ModelsBucket", value=self.models.bucket_name)
+        CfnOutput(self, "ArchiveBucket", value=self.archive.bucket_name)
+
+    def _key(self, data_class: str, description: str) -> kms.Key:
+        return kms.Key(
+            self,
+            f"{data_class.capitalize()}Key",
+            alias=f"quicksilver/{self._stage.name}/{data_class}",
+            description=f"{description} ({self._stage.name})",
+            enable_key_rotation=True,
+            removal_policy=self._removal_policy,
+        )
+
+    def _let_logs_use(self, key: kms.Key) -> None:
+        """CloudWatch Logs encrypts under its own name, so only the key's policy can let it in.
+
+        The log groups live in other stacks of this stage and have generated names, which begin with
+        their stack's name.
+        """
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(f"logs.{self.region}.amazonaws.com")],
+                actions=[
+                    "kms:Encrypt",
+                    "kms:Decrypt",
+                    "kms:ReEncrypt*",
+                    "kms:GenerateDataKey*",
+                    "kms:DescribeKey",
+                ],
+                resources=["*"],
+                conditions={
+                    "ArnLike": {
+                        "kms:EncryptionContext:aws:logs:arn": self.format_arn(
+                            service="logs", resource=f"log-group:quicksilver-{self._stage.name}-*"
+                        )
+                    }
+                },
+            )
+        )
+
+    def _table(
+        self,
+        id: str,
+        *,
+        key: kms.IKey,
+        sort_key: dynamodb.Attribute | None = None,
+        deletion_protection: bool = False,
+    ) -> dynamodb.Table:
+        return dynamodb.Table(
+            self,
+            id,
+            partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
+            sort_key=sort_key,
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=key,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=deletion_protection,
+            removal_policy=self._removal_policy,
+        )

@@ -1,0 +1,178 @@
+"""What answers: layers, one score function per endpoint behind ``live``, the API, and the prediction archive.
+
+All of it can be rebuilt from the checkout. Every grant is written here, where both parties are visible:
+each function has a role of its own with the verbs it needs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aws_cdk import (
+    Duration,
+    Stack,
+    aws_codedeploy as codedeploy,
+    aws_events as events,
+    aws_events_targets as targets,
+    aws_iam as iam,
+    aws_lambda as lambda_,
+)
+from constructs import Construct
+
+from stacks.config import Endpoint, Release, Stage
+from stacks.constructs.function import Function
+from stacks.constructs.layers import LAYERS_ROOT, Layers
+from stacks.constructs.live_alias import CodeRelease, LiveAlias
+from stacks.constructs.object_access import allow_objects
+from stacks.constructs.prediction_archive import PredictionArchive
+from stacks.constructs.scoring_api import ScoringApi
+from stacks.data_stack import DataStack
+
+UNDELIVERED = "undelivered/"
+"""Where in the archive bucket records wait that the stream did not take."""
+
+
+class ScoringStack(Stack):
+    """Scoring of one stage on the stores of its ``DataStack``."""
+
+    def __init__(
+        self, scope: Construct, *, stage: Stage, data: DataStack, layers_root: Path = LAYERS_ROOT
+    ) -> None:
+        super().__init__(
+            scope,
+            f"quicksilver-{stage.name}-scoring",
+            description=f"Quicksilver {stage.name}: score functions, API and prediction archive",
+        )
+        self._stage = stage
+        self._data = data
+        self._layers = Layers(self, "Layers", stage=stage, root=layers_root)
+
+        live: dict[str, lambda_.IFunction] = {}
+        releases = None
+        if stage.release is not Release.DIRECT:
+            releases = codedeploy.LambdaApplication(self, "Releases")
+        for endpoint in stage.endpoints:
+            function = self._score_function(endpoint)
+            id = _id(endpoint)
+            alias = LiveAlias(self, f"{id}Live", function=function)
+            if releases is not None:
+                CodeRelease(
+                    self,
+                    f"{id}Release",
+                    endpoint=endpoint,
+                    release=stage.release,
+                    application=releases,
+                    function_name=stage.function_name(f"score-{endpoint.name}"),
+                    alias=alias,
+                )
+            live[endpoint.name] = alias
+
+        self._redeliver_function()
+        PredictionArchive(
+            self,
+            "Archive",
+            stage=stage,
+            stream=data.predictions,
+            bucket=data.archive,
+            key=data.predictions_key,
+        )
+        ScoringApi(self, "Api", stage=stage, live=live, log_key=data.predictions_key)
+
+    def _score_function(self, endpoint: Endpoint) -> Function:
+        data = self._data
+        function = Function(
+            self,
+            f"Score{_id(endpoint)}",
+            stage=self._stage,
+            folder="score",
+            role_name=f"score-{endpoint.name}",
+            description=f"Quicksilver {self._stage.name}: score {endpoint.name}",
+            layers=self._layers,
+            log_key=data.predictions_key,
+            settings={
+                "stage": self._stage.name,
+                "endpoint": endpoint.name,
+                "features_table": data.features.table_name,
+                "registry_table": data.registry.table_name,
+                "predictions_stream": data.predictions.stream_name,
+                "models_bucket": data.models.bucket_name,
+                "archive_bucket": data.archive.bucket_name,
+                "deadline_ms": str(endpoint.deadline_ms),
+            },
+            memory_mib=endpoint.memory_mib,
+            timeout=Duration.seconds(endpoint.timeout_seconds),
+            provisioned_concurrency=endpoint.provisioned_concurrency,
+        )
+        _allow(function, ["dynamodb:BatchGetItem"], data.features.table_arn)
+        _allow(function, ["dynamodb:GetItem", "dynamodb:Query"], data.registry.table_arn)
+        _allow(function, ["kinesis:PutRecords"], data.predictions.stream_arn)
+        allow_objects(
+            function.own_role,
+            actions=["s3:GetObject"],
+            bucket=data.models,
+            reason="A route may name any registered model version, and packages are stored by their SHA-256.",
+        )
+        allow_objects(
+            function.own_role,
+            actions=["s3:PutObject"],
+            bucket=data.archive,
+            prefix=f"{UNDELIVERED}{endpoint.name}/",
+            reason="Each batch of undelivered records is an object with an id of its own.",
+        )
+        _allow(function, ["kms:Decrypt"], data.features_key.key_arn, data.models_key.key_arn)
+        _allow(function, ["kms:GenerateDataKey"], data.predictions_key.key_arn)
+        return function
+
+    def _redeliver_function(self) -> None:
+        data = self._data
+        function = Function(
+            self,
+            "Redeliver",
+            stage=self._stage,
+            folder="redeliver",
+            role_name="redeliver",
+            description=f"Quicksilver {self._stage.name}: put undelivered prediction records back on the stream",
+            layers=self._layers,
+            log_key=data.predictions_key,
+            settings={
+                "stage": self._stage.name,
+                "predictions_stream": data.predictions.stream_name,
+                "archive_bucket": data.archive.bucket_name,
+            },
+            memory_mib=512,
+            # Below the schedule's minute, so that two runs never carry the same records.
+            timeout=Duration.seconds(55),
+        )
+        allow_objects(
+            function.own_role,
+            actions=["s3:GetObject", "s3:DeleteObject"],
+            bucket=data.archive,
+            prefix=UNDELIVERED,
+            reason="It takes back whatever any endpoint left here, and removes what was delivered.",
+        )
+        function.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[data.archive.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": f"{UNDELIVERED}*"}},
+            )
+        )
+        _allow(function, ["kinesis:PutRecords"], data.predictions.stream_arn)
+        _allow(function, ["kms:Decrypt", "kms:GenerateDataKey"], data.predictions_key.key_arn)
+        events.Rule(
+            self,
+            "RedeliverEveryMinute",
+            description="Undelivered prediction records go back on the stream",
+            schedule=events.Schedule.rate(Duration.minutes(1)),
+            # The next minute's run is the retry.
+            targets=[targets.LambdaFunction(function, retry_attempts=0)],
+        )
+
+
+def _id(endpoint: Endpoint) -> str:
+    """``card-fraud`` as part of a construct's name: ``CardFraud``."""
+    return "".join(word.capitalize() for word in endpoint.name.split("-"))
+
+
+def _allow(function: lambda_.Function, actions: list[str], *resources: str) -> None:
+    function.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=list(resources)))

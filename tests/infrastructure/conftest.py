@@ -1,0 +1,134 @@
+"""Every stage's templates, synthesized once for the whole session, on layers that need no download."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App
+
+from app import build
+from stacks.config import STAGES, Stage, load_stage
+from stacks.constructs.layers import BUILT, LAYERS_ROOT, LOCK_MARKER
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Resource = Mapping[str, Any]
+Template = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Synthesized:
+    """One stage's cloud assembly."""
+
+    stage: Stage
+    folder: Path
+    data: Template
+    scoring: Template
+
+    @property
+    def template_files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.template.json"))
+
+    @property
+    def resources(self) -> dict[str, Resource]:
+        return {**self.data["Resources"], **self.scoring["Resources"]}
+
+    def of_type(self, kind: str) -> dict[str, Resource]:
+        """The resources of one type, by logical id; there must be some."""
+        found = {name: item for name, item in self.resources.items() if item["Type"] == kind}
+        assert found, f"stage {self.stage.name} has no {kind}"
+        return found
+
+
+def context() -> dict[str, Any]:
+    """The feature flags the CLI would hand over."""
+    flags: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
+    return flags
+
+
+def synthesize(stage: Stage, layers_root: Path, folder: Path) -> Synthesized:
+    app = App(outdir=str(folder), context=context(), analytics_reporting=False)
+    build(app, stage, layers_root=layers_root)
+    assembly = app.synth()
+    templates = {
+        stack.stack_name: json.loads(Path(stack.template_full_path).read_text()) for stack in assembly.stacks
+    }
+    return Synthesized(
+        stage,
+        folder,
+        templates[f"quicksilver-{stage.name}-data"],
+        templates[f"quicksilver-{stage.name}-scoring"],
+    )
+
+
+@pytest.fixture(scope="session")
+def make_layers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Make a layers folder as ``make layers`` leaves it, with our real core and a file for each library."""
+
+    def make() -> Path:
+        root = tmp_path_factory.mktemp("layers")
+        shutil.copytree(LAYERS_ROOT / "core", root / "core", ignore=shutil.ignore_patterns("__pycache__"))
+        for name in BUILT:
+            lock = root / name / "requirements.txt"
+            lock.parent.mkdir()
+            lock.write_text(f"{name}==1.0\n")
+            for target in ("local", "arm64", "x86_64"):
+                layer = root / ".build" / target / name
+                (layer / "python").mkdir(parents=True)
+                (layer / "python" / f"{name}.py").write_text(f"TARGET = {target!r}\n")
+                (layer / LOCK_MARKER).write_text(hashlib.sha256(lock.read_bytes()).hexdigest())
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def layers_root(make_layers: Callable[[], Path]) -> Path:
+    """Shared by the whole session: not to be changed."""
+    return make_layers()
+
+
+@pytest.fixture(scope="session")
+def synthesized(layers_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Synthesized]:
+    """A stage's templates by its name; each is synthesized at most once."""
+    done: dict[str, Synthesized] = {}
+
+    def of(name: str) -> Synthesized:
+        if name not in done:
+            done[name] = synthesize(
+                load_stage(name), layers_root, tmp_path_factory.mktemp(f"assembly-{name}")
+            )
+        return done[name]
+
+    return of
+
+
+@pytest.fixture(params=list(STAGES))
+def every_stage(request: pytest.FixtureRequest, synthesized: Callable[[str], Synthesized]) -> Synthesized:
+    return synthesized(request.param)
+
+
+@pytest.fixture(params=[name for name in STAGES if name != "local"])
+def aws_stage(request: pytest.FixtureRequest, synthesized: Callable[[str], Synthesized]) -> Synthesized:
+    """Each stage that runs on AWS and not on an emulator."""
+    return synthesized(request.param)
+
+
+@pytest.fixture
+def local(synthesized: Callable[[str], Synthesized]) -> Synthesized:
+    return synthesized("local")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Under `-n` with `--dist loadgroup`, one worker takes all of these, so that each stage is still
+    # synthesized only once.
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.xdist_group("infrastructure"))

@@ -1,0 +1,193 @@
+"""The API: signed, throttled, silent about payloads, and one form for every refusal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from quicksilver.request import ScoreRequest
+from stacks.constructs.request_model import draft_4
+from tests.infrastructure.conftest import Synthesized
+
+
+def path_of(synthesized: Synthesized, resource: str) -> str:
+    """The path of an API resource, from its parents."""
+    properties = synthesized.resources[resource]["Properties"]
+    parent = properties["ParentId"].get("Ref")
+    return (path_of(synthesized, parent) if parent else "") + f"/{properties['PathPart']}"
+
+
+def methods(synthesized: Synthesized) -> dict[str, Mapping[str, Any]]:
+    return {
+        f"{item['Properties']['HttpMethod']} {path_of(synthesized, item['Properties']['ResourceId']['Ref'])}": item[
+            "Properties"
+        ]
+        for item in synthesized.of_type("AWS::ApiGateway::Method").values()
+    }
+
+
+def test_there_is_a_route_per_endpoint_and_one_for_any_other_name(every_stage: Synthesized) -> None:
+    assert set(methods(every_stage)) == {
+        "POST /v1/card-fraud/score",
+        "POST /v1/credit-line/score",
+        "POST /v1/{endpoint}/score",
+    }
+
+
+def test_every_method_needs_a_signature_and_a_key(every_stage: Synthesized) -> None:
+    for name, method in methods(every_stage).items():
+        assert method["AuthorizationType"] == "AWS_IAM", name
+        assert method["ApiKeyRequired"] is True, name
+
+
+def test_each_route_invokes_the_live_alias_of_its_own_endpoint(every_stage: Synthesized) -> None:
+    aliases = every_stage.of_type("AWS::Lambda::Alias")
+    found = methods(every_stage)
+    for endpoint in every_stage.stage.endpoints:
+        integration = found[f"POST /v1/{endpoint.name}/score"]["Integration"]
+        assert integration["Type"] == "AWS_PROXY"
+        (alias,) = [part["Ref"] for part in integration["Uri"]["Fn::Join"][1] if part_is_alias(part, aliases)]
+        function = aliases[alias]["Properties"]["FunctionName"]["Ref"]
+        assert every_stage.resources[function]["Properties"]["FunctionName"].endswith(
+            f"-score-{endpoint.name}"
+        )
+
+
+def part_is_alias(part: object, aliases: Mapping[str, Any]) -> bool:
+    return isinstance(part, dict) and part.get("Ref") in aliases
+
+
+def test_the_gateway_may_invoke_each_alias_on_its_own_route_only(every_stage: Synthesized) -> None:
+    allowed = [
+        item["Properties"]
+        for item in every_stage.of_type("AWS::Lambda::Permission").values()
+        if item["Properties"]["Principal"] == "apigateway.amazonaws.com"
+    ]
+    ends = sorted(permission["SourceArn"]["Fn::Join"][1][-1] for permission in allowed)
+    assert ends == ["/POST/v1/card-fraud/score", "/POST/v1/credit-line/score"]
+    assert {permission["FunctionName"]["Ref"] for permission in allowed} == set(
+        every_stage.of_type("AWS::Lambda::Alias")
+    )
+
+
+def test_an_unknown_endpoint_is_a_404_problem_from_the_gateway_itself(every_stage: Synthesized) -> None:
+    integration = methods(every_stage)["POST /v1/{endpoint}/score"]["Integration"]
+    assert integration["Type"] == "MOCK"
+    assert json.loads(integration["RequestTemplates"]["application/json"]) == {"statusCode": 404}
+    (answer,) = integration["IntegrationResponses"]
+    problem = json.loads(answer["ResponseTemplates"]["application/json"])
+    assert answer["StatusCode"] == "404"
+    assert answer["ResponseParameters"]["method.response.header.Content-Type"] == "'application/problem+json'"
+    assert problem["status"] == 404
+    assert [item["field"] for item in problem["errors"]] == ["endpoint"]
+
+
+def test_every_refusal_of_the_gateway_is_a_problem_that_states_its_own_status(
+    every_stage: Synthesized,
+) -> None:
+    answers = every_stage.of_type("AWS::ApiGateway::GatewayResponse").values()
+    for answer in answers:
+        properties = answer["Properties"]
+        problem = json.loads(properties["ResponseTemplates"]["application/json"])
+        assert {"type", "title", "status", "detail"} <= set(problem)
+        assert str(problem["status"]) == properties["StatusCode"]
+        content_type = properties["ResponseParameters"]["gatewayresponse.header.Content-Type"]
+        assert content_type == "'application/problem+json'"
+    assert {"DEFAULT_4XX", "DEFAULT_5XX", "BAD_REQUEST_BODY", "REQUEST_TOO_LARGE", "THROTTLED"} <= {
+        answer["Properties"]["ResponseType"] for answer in answers
+    }
+
+
+def test_a_throttled_caller_is_told_when_to_come_back(every_stage: Synthesized) -> None:
+    (throttled,) = [
+        item["Properties"]
+        for item in every_stage.of_type("AWS::ApiGateway::GatewayResponse").values()
+        if item["Properties"]["ResponseType"] == "THROTTLED"
+    ]
+    assert throttled["StatusCode"] == "429"
+    assert throttled["ResponseParameters"]["gatewayresponse.header.Retry-After"] == "'1'"
+
+
+def test_the_access_log_holds_no_payload(every_stage: Synthesized) -> None:
+    (stage,) = every_stage.of_type("AWS::ApiGateway::Stage").values()
+    properties = stage["Properties"]
+    line = json.loads(properties["AccessLogSetting"]["Format"])
+    assert all(value.startswith("$context.") for value in line.values())
+    # $context.path would hold what a caller typed; resourcePath is the template of the route.
+    assert "$context.path" not in line.values()
+    assert [item for item in properties["MethodSettings"] if item.get("DataTraceEnabled")] == []
+
+
+def test_each_endpoint_has_its_own_throttle_for_one_key_and_for_all(every_stage: Synthesized) -> None:
+    (stage,) = every_stage.of_type("AWS::ApiGateway::Stage").values()
+    (plan,) = every_stage.of_type("AWS::ApiGateway::UsagePlan").values()
+    settings = {
+        item["ResourcePath"].removeprefix("/").replace("~1", "/"): (
+            item["ThrottlingRateLimit"],
+            item["ThrottlingBurstLimit"],
+        )
+        for item in stage["Properties"]["MethodSettings"]
+        if item["ResourcePath"] != "/*"
+    }
+    (planned,) = plan["Properties"]["ApiStages"]
+    per_key = {name: (item["RateLimit"], item["BurstLimit"]) for name, item in planned["Throttle"].items()}
+    for endpoint in every_stage.stage.endpoints:
+        expected = (endpoint.throttle.rate_per_second, endpoint.throttle.burst)
+        assert settings[f"/v1/{endpoint.name}/score"] == expected
+        assert per_key[f"/v1/{endpoint.name}/score/POST"] == expected
+    client = every_stage.stage.client_throttle
+    assert plan["Properties"]["Throttle"] == {"RateLimit": client.rate_per_second, "BurstLimit": client.burst}
+
+
+# --- the request model -----------------------------------------------------------------------------------------
+
+
+def deployed_schema(synthesized: Synthesized) -> dict[str, Any]:
+    (model,) = synthesized.of_type("AWS::ApiGateway::Model").values()
+    schema: dict[str, Any] = model["Properties"]["Schema"]
+    return schema
+
+
+def test_each_score_method_names_the_request_model(every_stage: Synthesized) -> None:
+    (model,) = every_stage.of_type("AWS::ApiGateway::Model")
+    for endpoint in every_stage.stage.endpoints:
+        method = methods(every_stage)[f"POST /v1/{endpoint.name}/score"]
+        assert method["RequestModels"] == {"application/json": {"Ref": model}}
+
+
+def test_the_request_model_refuses_what_the_function_refuses(every_stage: Synthesized) -> None:
+    schema = deployed_schema(every_stage)
+    assert schema["$schema"] == "http://json-schema.org/draft-04/schema#"
+    assert schema["type"] == "object"
+    assert schema["required"] == ["entity_id"]
+    assert schema["additionalProperties"] is False
+    assert schema["properties"].keys() == ScoreRequest.model_fields.keys()
+    assert (
+        schema["properties"]["entity_id"].items()
+        >= {"type": "string", "minLength": 1, "maxLength": 128}.items()
+    )
+    (values,) = schema["properties"]["features"]["patternProperties"].values()
+    assert values == {"type": ["number", "string", "boolean", "null"]}
+
+
+def test_a_schema_is_said_in_the_words_of_draft_4() -> None:
+    assert draft_4(
+        {
+            "$defs": {"Share": {"type": "number", "exclusiveMinimum": 0, "examples": [1]}},
+            "properties": {"const": {"const": "a"}, "share": {"$ref": "#/$defs/Share"}},
+            "items": {"anyOf": [{"exclusiveMaximum": 9}, {"type": "null"}]},
+        }
+    ) == {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "definitions": {"Share": {"type": "number", "minimum": 0, "exclusiveMinimum": True}},
+        "properties": {"const": {"enum": ["a"]}, "share": {"$ref": "#/definitions/Share"}},
+        "items": {"anyOf": [{"maximum": 9, "exclusiveMaximum": True}, {"type": "null"}]},
+    }
+
+
+def test_what_draft_4_cannot_say_is_refused() -> None:
+    with pytest.raises(ValueError, match="prefixItems"):
+        draft_4({"items": {"prefixItems": [{"type": "string"}]}})

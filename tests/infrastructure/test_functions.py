@@ -1,0 +1,310 @@
+"""Functions: configured completely, allowed little, and released by function version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from quicksilver.settings import RedeliverSettings, ScoreSettings
+from stacks.config import Endpoint, load_stage
+from tests.infrastructure.conftest import Synthesized, synthesize
+
+PREFIX = "QUICKSILVER_"
+
+
+def environment(function: Mapping[str, Any]) -> dict[str, str]:
+    """A function's variables; what only a deployment knows stands as a name."""
+    variables = function["Properties"]["Environment"]["Variables"]
+    return {name: value if isinstance(value, str) else "a-deployed-name" for name, value in variables.items()}
+
+
+def functions(synthesized: Synthesized) -> dict[str, Mapping[str, Any]]:
+    """Functions by their name without ``quicksilver-<stage>-``."""
+    prefix = f"quicksilver-{synthesized.stage.name}-"
+    return {
+        item["Properties"]["FunctionName"].removeprefix(prefix): item
+        for item in synthesized.of_type("AWS::Lambda::Function").values()
+    }
+
+
+def score_functions(synthesized: Synthesized) -> list[tuple[Endpoint, Mapping[str, Any]]]:
+    found = functions(synthesized)
+    return [(endpoint, found[f"score-{endpoint.name}"]) for endpoint in synthesized.stage.endpoints]
+
+
+def test_there_is_one_score_function_per_endpoint_and_one_that_redelivers(every_stage: Synthesized) -> None:
+    assert set(functions(every_stage)) == {"score-card-fraud", "score-credit-line", "redeliver"}
+
+
+def test_each_environment_satisfies_its_settings_and_says_nothing_more(
+    every_stage: Synthesized, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, function in functions(every_stage).items():
+        model: type[BaseSettings] = RedeliverSettings if name == "redeliver" else ScoreSettings
+        variables = environment(function)
+        ours = {variable for variable in variables if variable.startswith(PREFIX)}
+        assert {variable.removeprefix(PREFIX).lower() for variable in ours} <= set(model.model_fields)
+        with monkeypatch.context() as patch:
+            for variable, value in variables.items():
+                patch.setenv(variable, value)
+            settings = model()
+        assert settings.model_dump()["stage"] == every_stage.stage.name
+
+
+def test_each_score_function_is_told_its_own_endpoint_and_deadline(every_stage: Synthesized) -> None:
+    for endpoint, function in score_functions(every_stage):
+        variables = environment(function)
+        assert variables["QUICKSILVER_ENDPOINT"] == endpoint.name
+        assert variables["QUICKSILVER_DEADLINE_MS"] == str(endpoint.deadline_ms)
+        assert function["Properties"]["Timeout"] == endpoint.timeout_seconds
+        assert function["Properties"]["MemorySize"] == endpoint.memory_mib
+
+
+def test_functions_run_python_3_13_on_arm64_on_aws_without_tracing(aws_stage: Synthesized) -> None:
+    for function in functions(aws_stage).values():
+        properties = function["Properties"]
+        assert properties["Runtime"] == "python3.13"
+        assert properties["Architectures"] == ["arm64"]
+        assert properties.get("TracingConfig", {"Mode": "PassThrough"})["Mode"] == "PassThrough"
+
+
+def test_every_function_carries_all_three_layers(every_stage: Synthesized) -> None:
+    layers = set(every_stage.of_type("AWS::Lambda::LayerVersion"))
+    assert len(layers) == 3
+    for function in functions(every_stage).values():
+        assert {layer["Ref"] for layer in function["Properties"]["Layers"]} == layers
+
+
+def test_every_log_group_is_ours_encrypted_and_forgets(every_stage: Synthesized) -> None:
+    groups = every_stage.of_type("AWS::Logs::LogGroup")
+    for group in groups.values():
+        assert group["Properties"]["RetentionInDays"] == every_stage.stage.log_retention.value
+        assert "KmsKeyId" in group["Properties"]
+        assert group["DeletionPolicy"] == ("Delete" if every_stage.stage.emulated else "Retain")
+    written = [
+        item["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] for item in functions(every_stage).values()
+    ]
+    assert len(set(written)) == len(written)
+    assert set(written) < set(groups)
+
+
+# --- released by function version ------------------------------------------------------------------------------
+
+
+def test_provisioned_concurrency_is_on_the_function_version_and_never_on_the_alias(
+    aws_stage: Synthesized,
+) -> None:
+    given = sorted(
+        version["Properties"]["ProvisionedConcurrencyConfig"]["ProvisionedConcurrentExecutions"]
+        for version in aws_stage.of_type("AWS::Lambda::Version").values()
+    )
+    assert given == sorted(endpoint.provisioned_concurrency for endpoint in aws_stage.stage.endpoints)
+    for alias in aws_stage.of_type("AWS::Lambda::Alias").values():
+        assert "ProvisionedConcurrencyConfig" not in alias["Properties"]
+        assert "RoutingConfig" not in alias["Properties"]  # CodeDeploy alone writes weights
+
+
+def test_live_is_the_only_alias_of_each_score_function(every_stage: Synthesized) -> None:
+    aliases = every_stage.of_type("AWS::Lambda::Alias").values()
+    assert [alias["Properties"]["Name"] for alias in aliases] == ["live"] * len(every_stage.stage.endpoints)
+    targets = {alias["Properties"]["FunctionName"]["Ref"] for alias in aliases}
+    assert len(targets) == len(every_stage.stage.endpoints)
+
+
+def test_live_is_shifted_by_codedeploy_and_taken_back_on_alarm(aws_stage: Synthesized) -> None:
+    expected = "CodeDeployDefault.Lambda" + (
+        "AllAtOnce" if aws_stage.stage.name == "dev" else "Canary10Percent5Minutes"
+    )
+    groups = aws_stage.of_type("AWS::CodeDeploy::DeploymentGroup")
+    for group in groups.values():
+        properties = group["Properties"]
+        assert properties["DeploymentConfigName"] == expected
+        assert properties["AutoRollbackConfiguration"]["Enabled"] is True
+        assert "DEPLOYMENT_STOP_ON_ALARM" in properties["AutoRollbackConfiguration"]["Events"]
+        assert properties["AlarmConfiguration"]["Enabled"] is True
+        assert len(properties["AlarmConfiguration"]["Alarms"]) == 2
+    shifting = {
+        alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"]["Ref"]
+        for alias in aws_stage.of_type("AWS::Lambda::Alias").values()
+    }
+    assert shifting == set(groups)
+
+
+def test_release_alarms_watch_the_new_function_version_alone(aws_stage: Synthesized) -> None:
+    alarms = aws_stage.of_type("AWS::CloudWatch::Alarm")
+    versions = aws_stage.of_type("AWS::Lambda::Version")
+    watched: list[tuple[str, str, str]] = []
+    for alarm in alarms.values():
+        properties = alarm["Properties"]
+        dimensions = {item["Name"]: item["Value"] for item in properties["Dimensions"]}
+        assert set(dimensions) == {"FunctionName", "Resource", "ExecutedVersion"}
+        assert dimensions["Resource"] == f"{dimensions['FunctionName']}:live"
+        version, attribute = dimensions["ExecutedVersion"]["Fn::GetAtt"]
+        assert attribute == "Version"
+        assert version in versions
+        assert properties["TreatMissingData"] == "notBreaching"
+        watched.append((dimensions["FunctionName"], version, properties["MetricName"]))
+    names = [
+        aws_stage.stage.function_name(f"score-{endpoint.name}") for endpoint in aws_stage.stage.endpoints
+    ]
+    assert sorted((name, metric) for name, _, metric in watched) == sorted(
+        (name, metric) for name in names for metric in ("Duration", "Errors")
+    )
+    assert {version for _, version, _ in watched} == set(versions)
+
+
+def test_a_changed_layer_publishes_a_new_function_version(
+    make_layers: Callable[[], Path], synthesized: Callable[[str], Synthesized], tmp_path: Path
+) -> None:
+    # Given the same stage, with one line more in a layer
+    root = make_layers()
+    (root / "core" / "python" / "quicksilver" / "ids.py").open("a").write("# changed\n")
+    # When it is synthesized
+    changed = synthesize(load_stage("dev"), root, tmp_path)
+    # Then every function version is a new one
+    before = set(synthesized("dev").of_type("AWS::Lambda::Version"))
+    assert before.isdisjoint(changed.of_type("AWS::Lambda::Version"))
+
+
+def test_stray_bytecode_and_what_stays_home_publish_nothing(
+    make_layers: Callable[[], Path], synthesized: Callable[[str], Synthesized], tmp_path: Path
+) -> None:
+    # Given the same stage, with files that no function needs
+    root = make_layers()
+    package = root / "core" / "python" / "quicksilver"
+    for stray in (
+        package / "__pycache__" / "ids.cpython-313.pyc",
+        package / "cli" / "anything.py",
+        package / "local" / "anything.py",
+        root / "core" / "native" / "kernel.c",
+        root / "core" / "python" / "quicksilver.egg-info" / "PKG-INFO",
+        root / ".build" / "arm64" / "runtime" / "python" / "__pycache__" / "runtime.cpython-313.pyc",
+    ):
+        stray.parent.mkdir(parents=True, exist_ok=True)
+        stray.write_text("anything")
+    (package / "packing.py").write_text("# training only\n")
+    # When it is synthesized
+    same = synthesize(load_stage("dev"), root, tmp_path)
+    # Then no function version changes
+    assert same.scoring == synthesized("dev").scoring
+
+
+def test_assets_hold_the_product_and_neither_the_cli_nor_markers(every_stage: Synthesized) -> None:
+    files = {
+        str(path.relative_to(every_stage.folder)) for path in every_stage.folder.rglob("*") if path.is_file()
+    }
+    shipped = {name.partition("/")[2] for name in files if name.startswith("asset.")}
+    assert "python/quicksilver/settings.py" in shipped
+    assert "handler.py" in shipped
+    assert "python/runtime.py" in shipped
+    unwanted = (
+        "quicksilver/cli/",
+        "quicksilver/local/",
+        "packing.py",
+        ".lock-sha256",
+        "__pycache__",
+        ".pyc",
+        "native/",
+    )
+    assert [name for name in shipped if any(part in name for part in unwanted)] == []
+
+
+# --- allowed little --------------------------------------------------------------------------------------------
+
+
+def statements(synthesized: Synthesized) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every statement of every role's policies, with the logical id of the role."""
+    for policy in synthesized.of_type("AWS::IAM::Policy").values():
+        for role in policy["Properties"]["Roles"]:
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+                yield role["Ref"], statement
+
+
+def verbs(synthesized: Synthesized) -> dict[str, set[str]]:
+    """What each role may do, by the role's logical id without its hash."""
+    allowed: dict[str, set[str]] = {}
+    for role, statement in statements(synthesized):
+        actions = statement["Action"]
+        allowed.setdefault(role[:-8], set()).update([actions] if isinstance(actions, str) else actions)
+    return allowed
+
+
+LOGGING = {"logs:CreateLogStream", "logs:PutLogEvents"}
+SCORING = LOGGING | {
+    "dynamodb:BatchGetItem",
+    "dynamodb:GetItem",
+    "dynamodb:Query",
+    "kinesis:PutRecords",
+    "kms:Decrypt",
+    "kms:GenerateDataKey",
+    "s3:GetObject",
+    "s3:PutObject",
+}
+
+
+def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> None:
+    assert verbs(every_stage) == {
+        "ScoreCardFraudRole": SCORING,
+        "ScoreCreditLineRole": SCORING,
+        "RedeliverRole": LOGGING
+        | {"kinesis:PutRecords", "kms:Decrypt", "kms:GenerateDataKey"}
+        | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject"},
+        "ArchiveRole": {
+            "kinesis:DescribeStream",
+            "kinesis:GetRecords",
+            "kinesis:GetShardIterator",
+            "kinesis:ListShards",
+            "kms:Decrypt",
+            "kms:GenerateDataKey",
+            "logs:PutLogEvents",
+            "s3:AbortMultipartUpload",
+            "s3:GetBucketLocation",
+            "s3:ListBucketMultipartUploads",
+            "s3:PutObject",
+        },
+    }
+
+
+def test_wildcards_end_a_prefix_of_objects_and_stand_nowhere_else(every_stage: Synthesized) -> None:
+    ends = set()
+    for _, statement in statements(every_stage):
+        resources = statement["Resource"]
+        for resource in resources if isinstance(resources, list) else [resources]:
+            text = json.dumps(resource)
+            if "*" in text:
+                ends.add(resource["Fn::Join"][1][-1])
+    assert ends == {
+        "/*",  # any registered model
+        "/undelivered/card-fraud/*",
+        "/undelivered/credit-line/*",
+        "/undelivered/*",
+        "/predictions/*",
+        "/failed/*",
+    }
+
+
+def test_no_two_functions_share_a_role(every_stage: Synthesized) -> None:
+    roles = [function["Properties"]["Role"]["Fn::GetAtt"][0] for function in functions(every_stage).values()]
+    assert len(set(roles)) == len(roles)
+
+
+def test_redelivery_runs_every_minute_and_is_not_retried_in_between(every_stage: Synthesized) -> None:
+    (rule,) = every_stage.of_type("AWS::Events::Rule").values()
+    assert rule["Properties"]["ScheduleExpression"] == "rate(1 minute)"
+    (target,) = rule["Properties"]["Targets"]
+    assert target["RetryPolicy"]["MaximumRetryAttempts"] == 0
+    assert functions(every_stage)["redeliver"]["Properties"]["Timeout"] < 60
+
+
+def test_the_archive_is_filled_by_firehose_under_its_own_prefixes(every_stage: Synthesized) -> None:
+    (delivery,) = every_stage.of_type("AWS::KinesisFirehose::DeliveryStream").values()
+    target = delivery["Properties"]["ExtendedS3DestinationConfiguration"]
+    assert delivery["Properties"]["DeliveryStreamType"] == "KinesisStreamAsSource"
+    assert target["Prefix"].startswith("predictions/")
+    assert target["ErrorOutputPrefix"].startswith("failed/")
+    assert target["BufferingHints"] == {"IntervalInSeconds": 60, "SizeInMBs": 64}
