@@ -1,0 +1,24 @@
+"""``quicksilver``: the command line as a whole."""
+
+from __future__ import annotations
+
+import typer
+
+from quicksilver.cli import invoke, local, model, query, route, score
+
+app = typer.Typer(
+    name="quicksilver",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Real-time risk scoring on AWS Lambda.",
+)
+app.command(epilog=score.EXAMPLE)(score.score)
+app.command(epilog=invoke.EXAMPLE)(invoke.invoke)
+app.command(epilog=query.EXAMPLE)(query.query)
+app.add_typer(model.app, name="model")
+app.add_typer(route.app, name="route")
+app.add_typer(local.app, name="local")
+
+
+def main() -> None:
+    app()

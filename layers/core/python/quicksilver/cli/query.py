@@ -1,0 +1,54 @@
+"""``quicksilver query``: SQL over the archive."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table as RichTable
+
+from quicksilver.cli.output import JsonOption, emit, explains_errors, progress_bar
+from quicksilver.cli.stage import StageOption, deployed_stage
+from quicksilver.sql import Table, query_predictions
+
+EXAMPLE = 'Example: quicksilver query "select model, count(*), avg(score) from predictions group by model"'
+
+
+@explains_errors
+def query(
+    sql: Annotated[str, typer.Argument(help="SQL on the table `predictions`: one row a prediction record.")],
+    stage: StageOption = "local",
+    as_json: JsonOption = False,
+) -> None:
+    """Query every archived prediction with SQL (DuckDB's dialect)."""
+    archive = deployed_stage(stage).archive
+    with tempfile.TemporaryDirectory(prefix="quicksilver-query-") as folder:
+        file = Path(folder, "predictions.jsonl")
+        with progress_bar("reading the archive") as advance, file.open("wb") as target:
+            archive.copy_to(target, advance)
+        table = query_predictions(sql, file)
+    records = [{name: _json(value) for name, value in record.items()} for record in table.records()]
+    emit(records, as_json=as_json, render=lambda: _render(table))
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def _render(table: Table) -> RichTable:
+    shown = RichTable(*table.columns)
+    for row in table.rows:
+        shown.add_row(*("" if v is None else v if isinstance(v, str) else json.dumps(_json(v)) for v in row))
+    return shown
