@@ -1,0 +1,1 @@
+"""What a risk data scientist brings to Quicksilver, worked out on simulated data."""

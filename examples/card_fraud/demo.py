@@ -1,0 +1,244 @@
+"""``make demo``: the whole story on a local AWS, from an empty machine to an archive that adds up.
+
+Deploy, simulate, train, pack, register, make champion, load features, replay transactions through the
+API, and check that what was answered is what LightGBM says and what the archive holds.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from examples.card_fraud.contract import ENDPOINT
+from examples.card_fraud.metrics import evaluate
+from examples.card_fraud.replay import Replay, ReplayRow, select_replay
+from examples.card_fraud.train import Trained, train
+from quicksilver.aws.deployed_stage import DeployedStage
+from quicksilver.aws.system import SystemClock
+from quicksilver.cli.output import explains_errors
+from quicksilver.errors import NotFound, QuicksilverError, Unavailable
+from quicksilver.local import checkout
+from quicksilver.local.deployment import STAGE, Deployment
+from quicksilver.local.emulator import Emulator
+from quicksilver.packing import pack, write_package
+from quicksilver.sql import query_predictions
+
+TRANSACTIONS = 500
+CALLERS = 2
+ARCHIVE_PATIENCE_SECONDS = 60
+ROUTE_PATIENCE_SECONDS = 30
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One replayed transaction, its answer and how long the caller waited."""
+
+    row: ReplayRow
+    answer: Mapping[str, Any]
+    seconds: float
+
+
+@explains_errors
+def main() -> None:
+    started = time.monotonic()
+    emulator = Emulator()
+    with step("local AWS and stage=local") as say:
+        emulator.start(say)
+        Deployment(emulator).deploy(say)
+    stage = DeployedStage(STAGE, emulator.aws_environment)
+    with step("simulating 200,000 transactions and training on them"):
+        trained = train()
+    with step("packing, registering, making it champion"):
+        model = publish(stage, trained)
+    replay = select_replay(trained.contract, trained.transactions, trained.frame, n=TRANSACTIONS)
+    with step("loading online features"):
+        rows = stage.features.write(replay.feature_rows(SystemClock().now_ms()))
+    with step("waiting until the endpoint answers with the new champion"):
+        wait_for_route(stage, replay.rows[0], model)
+    scored = score_all(stage, replay)
+    check_exact(trained, scored)
+    with step("waiting for the archive"):
+        archived = wait_for_archive(stage, {item.answer["prediction_id"] for item in scored})
+    report(stage, trained, model, rows, scored, archived)
+    console.print(
+        f"\n[dim]{time.monotonic() - started:.0f} s in all. The stack stays up; stop it with:[/dim] make down"
+    )
+
+
+@contextmanager
+def step(title: str) -> Iterator[Callable[[str], None]]:
+    """Say what is being done, and how long it took once it is done."""
+    started = time.monotonic()
+    with console.status(title) as status:
+        yield lambda detail: status.update(f"{title}: {detail}")
+    console.print(f"[green]done[/green] {title} [dim]{time.monotonic() - started:.1f} s[/dim]")
+
+
+def publish(stage: DeployedStage, trained: Trained) -> str:
+    """Pack and register the model and make it champion, unless it is; returns the model version's name."""
+    package = pack(trained.booster, trained.contract, golden=trained.golden(), metrics=trained.metrics)
+    folder = checkout() / "build" / "packages" / package.sha256[:12]
+    if not folder.exists():
+        write_package(package, folder)
+    author = stage.caller()
+    model = stage.registry.register(package, endpoint=ENDPOINT, author=author).name
+    try:
+        champion = stage.registry.current_route(ENDPOINT).champion.model
+    except NotFound:
+        champion = None
+    if champion != model:
+        stage.registry.set_champion(model, author=author)
+    return model
+
+
+def wait_for_route(stage: DeployedStage, row: ReplayRow, model: str) -> None:
+    """Score one transaction until the champion answers: running functions take a route up within seconds."""
+    deadline = time.monotonic() + ROUTE_PATIENCE_SECONDS
+    while True:
+        answer = stage.api.score(ENDPOINT, row.body)
+        if answer.status == 200 and answer.content["model"] == model:
+            return
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"{model} does not answer after {ROUTE_PATIENCE_SECONDS} s: the API says {answer.content}"
+            )
+        time.sleep(0.5)
+
+
+def score_all(stage: DeployedStage, replay: Replay) -> list[Scored]:
+    def score(row: ReplayRow) -> Scored:
+        started = time.perf_counter()
+        answer = stage.api.score(ENDPOINT, row.body)
+        seconds = time.perf_counter() - started
+        if answer.status != 200:
+            raise Unavailable(
+                f"The API answered {answer.status} for {row.body['entity_id']}: {answer.content}"
+            )
+        return Scored(row, answer.content, seconds)
+
+    with ThreadPoolExecutor(CALLERS) as callers:
+        answers = callers.map(score, replay.rows)
+        return list(
+            track(answers, f"scoring {TRANSACTIONS} transactions", total=TRANSACTIONS, console=console)
+        )
+
+
+def check_exact(trained: Trained, scored: list[Scored]) -> None:
+    """Every raw score from the API is the one LightGBM gives for the training side's own vector."""
+    vectors = np.array([item.row.vector for item in scored])
+    expected = np.asarray(trained.booster.predict(vectors, raw_score=True))
+    differing = [
+        item.row.body["entity_id"]
+        for item, value in zip(scored, expected.tolist(), strict=True)
+        if item.answer["raw_score"] != value
+    ]
+    if differing:
+        raise QuicksilverError(
+            f"{len(differing)} raw scores differ from LightGBM's own, first for {differing[0]}."
+        )
+
+
+def wait_for_archive(stage: DeployedStage, prediction_ids: set[str]) -> int:
+    """How many of these predictions the archive holds, each exactly once, waiting for those on their way."""
+    wanted = ", ".join(f"'{prediction_id}'" for prediction_id in prediction_ids)
+    sql = f"select count(*) from predictions where prediction_id in ({wanted})"  # noqa: S608 - our own ids
+    deadline = time.monotonic() + ARCHIVE_PATIENCE_SECONDS
+    while True:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "predictions.jsonl")
+            with file.open("wb") as target:
+                stage.archive.copy_to(target)
+            archived = int(query_predictions(sql, file).rows[0][0])
+        if archived >= len(prediction_ids) or time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    if archived != len(prediction_ids):
+        raise QuicksilverError(
+            f"scored {len(prediction_ids)}, but archived {archived}: the archive does not add up."
+        )
+    return archived
+
+
+def report(
+    stage: DeployedStage, trained: Trained, model: str, rows: int, scored: list[Scored], archived: int
+) -> None:
+    scores = np.array([item.answer["score"] for item in scored])
+    outcomes = np.array([item.row.outcome for item in scored])
+    p50, p99 = np.percentile([item.seconds * 1_000 for item in scored], [50, 99])
+    inside = float(np.median([item.answer["timings"]["total_us"] for item in scored])) / 1_000
+    facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    facts.add_row("model", f"{model}, held-out AUC {trained.metrics['auc']:.4f}")
+    facts.add_row("online features", f"{rows} rows")
+    facts.add_row(
+        "live AUC",
+        f"{evaluate(scores, outcomes)['auc']:.4f} against {int(outcomes.sum())} frauds in {len(scored)}",
+    )
+    facts.add_row("raw scores", f"{len(scored)} of {len(scored)} bit-equal to LightGBM's own")
+    facts.add_row(
+        "latency",
+        f"p50 {p50:.0f} ms, p99 {p99:.0f} ms through the emulator; p50 {inside:.1f} ms in the function",
+    )
+    console.print("\n", facts, sep="")
+
+    riskiest = max(scored, key=lambda item: float(item.answer["score"]))
+    truth = "fraud" if riskiest.row.outcome else "honest"
+    console.print(
+        f"\nriskiest transaction: {riskiest.row.body['entity_id']}, score {riskiest.answer['score']:.4f} "
+        f"(in truth {truth}), because"
+    )
+    reasons = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
+    for reason in riskiest.answer["reasons"]:
+        reasons.add_row(f"{reason['contribution']:+.3f}", reason["text"], f"[dim]{reason['code']}[/dim]")
+    console.print(reasons)
+    console.print(f"\n[bold]scored {len(scored)} = archived {archived}[/bold]\n")
+    console.print("Score it yourself:\n")
+    console.print(curl(stage, riskiest.row.body), markup=False)
+    console.print("\nTry next:\n", curated(riskiest.row.body), sep="\n", markup=False)
+
+
+def curl(stage: DeployedStage, body: Mapping[str, Any]) -> str:
+    """A command line that scores a request; the emulator's credentials are nobody's secret."""
+    user = f"{stage.environment['AWS_ACCESS_KEY_ID']}:{stage.environment['AWS_SECRET_ACCESS_KEY']}"
+    region = stage.environment["AWS_DEFAULT_REGION"]
+    return shlex.join(
+        [
+            "curl", "-sS", f"{stage.api_url}/v1/{ENDPOINT}/score",
+            "--aws-sigv4", f"aws:amz:{region}:execute-api", "--user", user,
+            "-H", f"x-api-key: {stage.api_key}", "-H", "Content-Type: application/json",
+            "-d", json.dumps(body),
+        ]
+    )  # fmt: skip
+
+
+def curated(body: Mapping[str, Any]) -> str:
+    features = [f"--set {name}={json.dumps(value)}" for name, value in body["features"].items()]
+    keys = [f"--key {name}={value}" for name, value in body["keys"].items()]
+    run = ".venv/bin/quicksilver"
+    return "\n".join(
+        [
+            f"  {run} score --endpoint {ENDPOINT} --entity {body['entity_id']} {' '.join([*keys, *features[:3]])}",
+            f"  {run} invoke score --event events/score_card_fraud.json --in-process",
+            f'  {run} query "select status, count(*) as n, avg(score) as mean from predictions group by status"',  # noqa: S608
+            f"  {run} model list --endpoint {ENDPOINT}",
+            f"  {run} local status",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
