@@ -128,6 +128,11 @@ class Endpoint:
             f"Endpoint {self.name} raises its error alarm at {self.alarm_errors} errors; it needs at least 1.",
         )
 
+    @property
+    def service(self) -> str:
+        """The name of the endpoint's score function within its stage, and of the service its metrics are of."""
+        return f"score-{self.name}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:

@@ -62,7 +62,7 @@ class ScoringStack(Stack):
                     endpoint=endpoint,
                     release=stage.release,
                     application=releases,
-                    function_name=stage.function_name(f"score-{endpoint.name}"),
+                    function_name=stage.function_name(endpoint.service),
                     alias=alias,
                 )
             live[endpoint.name] = alias
@@ -85,7 +85,7 @@ class ScoringStack(Stack):
             f"Score{_id(endpoint)}",
             stage=self._stage,
             folder="score",
-            role_name=f"score-{endpoint.name}",
+            service=endpoint.service,
             description=f"Quicksilver {self._stage.name}: score {endpoint.name}",
             layers=self._layers,
             log_key=data.predictions_key,
@@ -104,7 +104,7 @@ class ScoringStack(Stack):
             provisioned_concurrency=endpoint.provisioned_concurrency,
         )
         _allow(function, ["dynamodb:BatchGetItem"], data.features.table_arn)
-        _allow(function, ["dynamodb:GetItem", "dynamodb:Query"], data.registry.table_arn)
+        _allow(function, ["dynamodb:GetItem"], data.registry.table_arn)
         _allow(function, ["kinesis:PutRecords"], data.predictions.stream_arn)
         allow_objects(
             function.own_role,
@@ -130,7 +130,7 @@ class ScoringStack(Stack):
             "Redeliver",
             stage=self._stage,
             folder="redeliver",
-            role_name="redeliver",
+            service="redeliver",
             description=f"Quicksilver {self._stage.name}: put undelivered prediction records back on the stream",
             layers=self._layers,
             log_key=data.predictions_key,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from quicksilver.bootstrap import redeliver_function
 from quicksilver.delivery import redeliver
+from quicksilver.metrics import Metric
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -17,9 +18,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, i
     try:
         result = redeliver(function.stream, function.undelivered)
         if result.delivered:
-            function.metrics.count("PredictionsRedelivered", result.delivered)
+            function.metrics.count(Metric.PREDICTIONS_REDELIVERED, result.delivered)
         if result.remaining:
-            function.metrics.count("PredictionsStillUndelivered", result.remaining)
+            function.metrics.count(Metric.PREDICTIONS_STILL_UNDELIVERED, result.remaining)
         return {"delivered": result.delivered, "remaining": result.remaining}
     finally:
         function.metrics.flush()

@@ -19,6 +19,7 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from quicksilver.metrics import NAMESPACE
 from stacks.config import Stage
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.encrypted_log_group import EncryptedLogGroup
@@ -28,7 +29,7 @@ LAMBDAS_ROOT = Path(__file__).resolve().parents[2] / "lambdas"
 
 
 class Function(lambda_.Function):
-    """The handler in ``lambdas/<folder>``, deployed as ``quicksilver-<stage>-<role_name>``.
+    """The handler in ``lambdas/<folder>``, deployed as ``quicksilver-<stage>-<service>``.
 
     ``settings`` becomes the environment under the prefix ``QUICKSILVER_``: exactly the fields of the
     function's settings model.
@@ -41,7 +42,7 @@ class Function(lambda_.Function):
         *,
         stage: Stage,
         folder: str,
-        role_name: str,
+        service: str,
         description: str,
         layers: Layers,
         log_key: kms.IKey,
@@ -55,13 +56,13 @@ class Function(lambda_.Function):
             scope,
             f"{id}Role",
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-            description=f"What {stage.function_name(role_name)} may do",
+            description=f"What {stage.function_name(service)} may do",
         )
         log_group.grant_write(role)
         super().__init__(
             scope,
             id,
-            function_name=stage.function_name(role_name),
+            function_name=stage.function_name(service),
             description=description,
             runtime=python_runtime(stage),
             architecture=architecture(stage),
@@ -72,8 +73,8 @@ class Function(lambda_.Function):
             layers=list(layers.all),
             environment={
                 **{f"QUICKSILVER_{name.upper()}": value for name, value in settings.items()},
-                "POWERTOOLS_SERVICE_NAME": role_name,
-                "POWERTOOLS_METRICS_NAMESPACE": "Quicksilver",
+                "POWERTOOLS_SERVICE_NAME": service,
+                "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             },
             memory_size=memory_mib,

@@ -8,6 +8,8 @@ routes to two function versions (AWS Lambda Developer Guide, "Types of metrics f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aws_cdk import (
     Duration,
     aws_cloudwatch as cloudwatch,
@@ -16,6 +18,7 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from quicksilver.metrics import NAMESPACE, Metric
 from stacks.config import Endpoint, Release
 from stacks.constructs.compliance import acknowledge
 
@@ -63,6 +66,20 @@ class CodeRelease(Construct):
             threshold=endpoint.alarm_errors,
             description=f"{endpoint.name}: the function version being released raises errors",
         )
+        # The function answers 500 and 503 by itself, so Lambda counts no error for them.
+        unanswered = self._alarm(
+            "Unanswered",
+            metric=Metric.REQUESTS_UNANSWERED,
+            namespace=NAMESPACE,
+            dimensions={
+                "service": endpoint.service,
+                "endpoint": endpoint.name,
+                "function_version": alias.version.version,
+            },
+            statistic=cloudwatch.Stats.SUM,
+            threshold=endpoint.alarm_errors,
+            description=f"{endpoint.name}: the function version being released leaves requests unanswered",
+        )
         latency = self._alarm(
             "Latency",
             metric="Duration",
@@ -76,7 +93,7 @@ class CodeRelease(Construct):
             application=application,
             alias=alias,
             deployment_config=_SHIFTS[release],
-            alarms=[errors, latency],
+            alarms=[errors, unanswered, latency],
             auto_rollback=codedeploy.AutoRollbackConfig(
                 failed_deployment=True, stopped_deployment=True, deployment_in_alarm=True
             ),
@@ -89,16 +106,24 @@ class CodeRelease(Construct):
             )
 
     def _alarm(
-        self, id: str, *, metric: str, statistic: str, threshold: int, description: str
+        self,
+        id: str,
+        *,
+        metric: str,
+        statistic: str,
+        threshold: int,
+        description: str,
+        namespace: str = "AWS/Lambda",
+        dimensions: Mapping[str, str] | None = None,
     ) -> cloudwatch.Alarm:
         return cloudwatch.Alarm(
             self,
             id,
             alarm_description=description,
             metric=cloudwatch.Metric(
-                namespace="AWS/Lambda",
+                namespace=namespace,
                 metric_name=metric,
-                dimensions_map=self._dimensions,
+                dimensions_map=dimensions or self._dimensions,
                 statistic=statistic,
                 period=Duration.minutes(1),
             ),

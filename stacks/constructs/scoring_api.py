@@ -68,7 +68,7 @@ class ScoringApi(Construct):
             .add_method(
                 "POST",
                 apigateway.LambdaIntegration(live[endpoint.name], allow_test_invoke=False),
-                operation_name=f"score-{endpoint.name}",
+                operation_name=endpoint.service,
                 request_models={"application/json": model},
                 authorization_type=apigateway.AuthorizationType.IAM,
                 api_key_required=True,

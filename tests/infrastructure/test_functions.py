@@ -127,7 +127,7 @@ def test_live_is_shifted_by_codedeploy_and_taken_back_on_alarm(aws_stage: Synthe
         assert properties["AutoRollbackConfiguration"]["Enabled"] is True
         assert "DEPLOYMENT_STOP_ON_ALARM" in properties["AutoRollbackConfiguration"]["Events"]
         assert properties["AlarmConfiguration"]["Enabled"] is True
-        assert len(properties["AlarmConfiguration"]["Alarms"]) == 2
+        assert len(properties["AlarmConfiguration"]["Alarms"]) == 3
     shifting = {
         alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"]["Ref"]
         for alias in aws_stage.of_type("AWS::Lambda::Alias").values()
@@ -141,6 +141,8 @@ def test_release_alarms_watch_the_new_function_version_alone(aws_stage: Synthesi
     watched: list[tuple[str, str, str]] = []
     for alarm in alarms.values():
         properties = alarm["Properties"]
+        if properties["Namespace"] != "AWS/Lambda":
+            continue
         dimensions = {item["Name"]: item["Value"] for item in properties["Dimensions"]}
         assert set(dimensions) == {"FunctionName", "Resource", "ExecutedVersion"}
         assert dimensions["Resource"] == f"{dimensions['FunctionName']}:live"
@@ -156,6 +158,24 @@ def test_release_alarms_watch_the_new_function_version_alone(aws_stage: Synthesi
         (name, metric) for name in names for metric in ("Duration", "Errors")
     )
     assert {version for _, version, _ in watched} == set(versions)
+
+
+def test_a_function_version_that_leaves_requests_unanswered_is_taken_back_too(aws_stage: Synthesized) -> None:
+    watched = {}
+    for alarm in aws_stage.of_type("AWS::CloudWatch::Alarm").values():
+        if alarm["Properties"]["Namespace"] == "Quicksilver":
+            dimensions = {item["Name"]: item["Value"] for item in alarm["Properties"]["Dimensions"]}
+            watched[dimensions["endpoint"]] = dimensions
+            assert alarm["Properties"]["MetricName"] == "RequestsUnanswered"
+    services = {
+        item["Properties"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+        for item in functions(aws_stage).values()
+    }
+    assert set(watched) == {endpoint.name for endpoint in aws_stage.stage.endpoints}
+    for dimensions in watched.values():
+        assert set(dimensions) == {"service", "endpoint", "function_version"}
+        assert dimensions["service"] in services
+        assert dimensions["function_version"]["Fn::GetAtt"][1] == "Version"
 
 
 def test_a_changed_layer_publishes_a_new_function_version(
@@ -238,7 +258,6 @@ LOGGING = {"logs:CreateLogStream", "logs:PutLogEvents"}
 SCORING = LOGGING | {
     "dynamodb:BatchGetItem",
     "dynamodb:GetItem",
-    "dynamodb:Query",
     "kinesis:PutRecords",
     "kms:Decrypt",
     "kms:GenerateDataKey",

@@ -57,7 +57,9 @@ def test_a_refusal_is_a_problem_that_names_field_and_reason(bench: Bench, body: 
 def test_no_model_is_503_with_retry_after(bench: Bench, request_body: dict[str, Any]) -> None:
     from tests.unit.conftest import Bench as NewBench
 
-    answer = post(NewBench(), json.dumps(request_body))
+    empty = NewBench()
+    answer = post(empty, json.dumps(request_body))
+    assert empty.metrics.counts["RequestsUnanswered"] == 1
     assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "1")
 
 
@@ -78,4 +80,4 @@ def test_an_unforeseen_error_leaves_no_trace_of_itself_in_answer_or_message(
     assert "RuntimeError" not in answer["body"]
     assert "4111" not in caplog.text
     assert caplog.records[-1].__dict__["error"] == "RuntimeError"
-    assert bench.metrics.counts["RequestsFailed"] == 1
+    assert bench.metrics.counts["RequestsFailed"] == bench.metrics.counts["RequestsUnanswered"] == 1

@@ -53,10 +53,16 @@ def test_nothing_heavy_is_imported() -> None:
 
 def test_with_everything_unreachable_it_still_starts_and_answers_503() -> None:
     body = json.dumps({"entity_id": "card_1", "features": {"amount": 1}})
-    result = json.loads(run({"body": body, "requestContext": {"requestId": "r-9"}}).stdout.splitlines()[-1])
-    (answer,) = result["answers"]
+    output = run(
+        {"body": body, "requestContext": {"requestId": "r-9"}}, AWS_LAMBDA_FUNCTION_VERSION="7"
+    ).stdout
+    *logged, last = map(json.loads, output.splitlines())
+    (answer,) = last["answers"]
     assert answer["statusCode"] == 503
     assert json.loads(answer["body"])["instance"] == "urn:request:r-9"
+    (unanswered,) = [line for line in logged if "RequestsUnanswered" in line]
+    assert (unanswered["function_version"], unanswered["endpoint"]) == ("7", "card-fraud")
+    assert unanswered["service"] == "score-card-fraud"
 
 
 @pytest.mark.parametrize(("name", "value"), [("QUICKSILVER_ENDPOINT", ""), ("QUICKSILVER_DEADLINE_MS", "0")])
@@ -64,3 +70,23 @@ def test_a_wrong_setting_stops_it_at_init_and_is_named(name: str, value: str) ->
     result = run(**{name: value})
     assert result.returncode != 0
     assert name.removeprefix("QUICKSILVER_").lower() in result.stderr.lower()
+
+
+def test_an_answer_is_not_lost_to_the_work_that_comes_after_it() -> None:
+    from types import SimpleNamespace
+
+    from quicksilver.bootstrap import ScoreFunction
+
+    done: list[str] = []
+
+    def fail() -> None:
+        raise RuntimeError("unforeseen")
+
+    function = ScoreFunction(
+        scorer=SimpleNamespace(),
+        serving=SimpleNamespace(refresh_if_due=lambda: done.append("route")),
+        log=SimpleNamespace(flush=fail),
+        metrics=SimpleNamespace(flush=lambda: done.append("metrics")),
+    )
+    function.finish()
+    assert done == ["route", "metrics"]

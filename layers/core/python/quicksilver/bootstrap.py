@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 
 from aws_lambda_powertools import Logger, Metrics as PowertoolsMetrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from quicksilver.aws.clients import PROMPT, client, within
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
@@ -17,22 +17,35 @@ from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.aws.system import SystemClock, pause
 from quicksilver.delivery import PredictionLog
+from quicksilver.edge import whereabouts
 from quicksilver.evaluator import LightGBMEvaluator
+from quicksilver.metrics import Metric
 from quicksilver.scoring import Scorer
 from quicksilver.serving import Serving
 from quicksilver.settings import RedeliverSettings, ScoreSettings
+
+logger = logging.getLogger(__name__)
 
 
 class EmfMetrics:
     """Counts as CloudWatch embedded metrics, one line a flush, with the endpoint as dimension."""
 
-    def __init__(self, endpoint: str | None = None) -> None:
+    def __init__(self, endpoint: str = "", function_version: str = "") -> None:
         self._metrics = PowertoolsMetrics()
+        self._endpoint = endpoint
+        self._function_version = function_version
         if endpoint:
             self._metrics.set_default_dimensions(endpoint=endpoint)
 
-    def count(self, name: str, value: int = 1) -> None:
-        self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    def count(self, name: Metric, value: int = 1) -> None:
+        if name is Metric.REQUESTS_UNANSWERED:
+            # A line of its own: a dimension belongs to every metric of its line, and the others by
+            # function version would be as many series again with every release.
+            with single_metric(name=name, unit=MetricUnit.Count, value=value) as metric:
+                metric.add_dimension("endpoint", self._endpoint)
+                metric.add_dimension("function_version", self._function_version)
+        else:
+            self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
 
     def flush(self) -> None:
         # A run that counted nothing has nothing to say; Powertools would warn of an empty set.
@@ -59,10 +72,15 @@ class ScoreFunction:
     metrics: EmfMetrics
 
     def finish(self) -> None:
-        """The work after an answer is made: deliver the record, take up a new route, flush metrics."""
-        self.log.flush()
-        self.serving.refresh_if_due()
-        self.metrics.flush()
+        """The work after an answer is made: deliver the record, take up a new route, flush metrics.
+
+        Never raises: the decision is made, and an answer must not be lost to what comes after it.
+        """
+        for step in (self.log.flush, self.serving.refresh_if_due, self.metrics.flush):
+            try:
+                step()
+            except Exception as error:
+                logger.error("work after an answer failed", extra=whereabouts(error))
 
 
 def score_function() -> ScoreFunction:
@@ -70,7 +88,8 @@ def score_function() -> ScoreFunction:
     configure_logging()
     settings = ScoreSettings()  # every value comes from the environment
     clock = SystemClock()
-    metrics = EmfMetrics(settings.endpoint)
+    function_version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "")  # set by Lambda itself
+    metrics = EmfMetrics(settings.endpoint, function_version)
     # Half the deadline for one attempt leaves room to ask again for what was not answered.
     attempt_seconds = settings.deadline_ms / 2_000
     hot = within(attempt_seconds)

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from quicksilver.errors import LogFull, Unavailable
+from quicksilver.metrics import Metric
 from quicksilver.ports import LogEntry, Metrics, PredictionStream, UndeliveredStore
 
 MAX_PENDING = 5_000
@@ -61,11 +62,11 @@ class PredictionLog:
         self._pending = refused
         if not refused:
             return
-        self._metrics.count("PredictionsUndelivered", len(refused))
+        self._metrics.count(Metric.PREDICTIONS_UNDELIVERED, len(refused))
         try:
             self._undelivered.keep(self._endpoint, refused)
         except Unavailable:
-            self._metrics.count("PredictionsPending", len(refused))
+            self._metrics.count(Metric.PREDICTIONS_PENDING, len(refused))
         else:
             self._pending = []
 

@@ -23,6 +23,7 @@ from quicksilver.errors import (
     QuicksilverError,
     Unavailable,
 )
+from quicksilver.metrics import Metric
 from quicksilver.ports import Metrics
 from quicksilver.prediction import RESPONSE_FIELDS
 from quicksilver.scoring import Caller, Scorer
@@ -42,10 +43,11 @@ def answer_score(
     try:
         record = scorer.score(_body(event), Caller(request_id, function_version))
     except InvalidInput as error:
-        metrics.count("RequestsRefused")
+        metrics.count(Metric.REQUESTS_REFUSED)
         return _problem(_status(error), str(error), request_id, fields=error.fields)
     except Unavailable as error:
-        metrics.count("RequestsUnavailable")
+        metrics.count(Metric.REQUESTS_UNAVAILABLE)
+        metrics.count(Metric.REQUESTS_UNANSWERED)
         logger.error("request not answered: %s", error, extra={"request_id": request_id})
         return _problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
@@ -54,23 +56,25 @@ def answer_score(
             headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
     except Exception as error:
-        metrics.count("RequestsFailed")
-        # An unforeseen error's message may quote the value it choked on: only its type and place are logged.
-        frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-        logger.error(
-            "request failed",
-            extra={"request_id": request_id, "error": type(error).__name__, "frames": frames},
-        )
+        metrics.count(Metric.REQUESTS_FAILED)
+        metrics.count(Metric.REQUESTS_UNANSWERED)
+        logger.error("request failed", extra={"request_id": request_id, **whereabouts(error)})
         return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The request could not be scored.", request_id)
-    metrics.count("RequestsScored")
+    metrics.count(Metric.REQUESTS_SCORED)
     if record.degraded:
-        metrics.count("RequestsDegraded")
+        metrics.count(Metric.REQUESTS_DEGRADED)
     return {
         "statusCode": int(HTTPStatus.OK),
         "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"},
         "body": record.model_dump_json(include=RESPONSE_FIELDS),  # type: ignore[arg-type]
         "isBase64Encoded": False,
     }
+
+
+def whereabouts(error: BaseException) -> dict[str, Any]:
+    """What may be logged of an unforeseen error: its type and place. Its message may quote what it choked on."""
+    frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    return {"error": type(error).__name__, "frames": frames}
 
 
 def _body(event: Mapping[str, Any]) -> str | bytes | None:

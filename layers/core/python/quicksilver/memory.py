@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from quicksilver.errors import Conflict, NotFound, Unavailable
+from quicksilver.metrics import Metric
 from quicksilver.ports import Deadline, FeatureKey, FeatureReading, FeatureRow, LogEntry
 from quicksilver.registry import ModelVersion
 from quicksilver.routing import Route
@@ -30,9 +31,9 @@ class MemoryMetrics:
     """Counts, by name."""
 
     def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
+        self.counts: dict[Metric, int] = {}
 
-    def count(self, name: str, value: int = 1) -> None:
+    def count(self, name: Metric, value: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + value
 
 

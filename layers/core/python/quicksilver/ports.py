@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from quicksilver.metrics import Metric
     from quicksilver.registry import ModelVersion
     from quicksilver.routing import Route
 
@@ -30,7 +31,7 @@ class Clock(Protocol):
 class Metrics(Protocol):
     """Where counts go. An implementation decides on namespace and dimensions."""
 
-    def count(self, name: str, value: int = 1) -> None: ...
+    def count(self, name: Metric, value: int = 1) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

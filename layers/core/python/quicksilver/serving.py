@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from quicksilver.contract import Contract
 from quicksilver.errors import InvalidInput, ModelNotLoadable, NoModel, QuicksilverError
 from quicksilver.evaluator import Evaluator
+from quicksilver.metrics import Metric
 from quicksilver.package import open_package
 from quicksilver.ports import ArtifactStore, Clock, Metrics, RegistryStore
 from quicksilver.routing import Arm, Role, Route
@@ -89,7 +90,7 @@ class Serving:
         try:
             self._refresh()
         except QuicksilverError as error:
-            self._metrics.count("RouteRefreshFailed")
+            self._metrics.count(Metric.ROUTE_REFRESH_FAILED)
             fields = [str(field) for field in error.fields] if isinstance(error, InvalidInput) else []
             logger.error(
                 "route refresh failed: %s", error, extra={"endpoint": self._endpoint, "fields": fields}

@@ -1,0 +1,28 @@
+"""The names of everything we count. The functions write them, alarms and dashboards read them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+NAMESPACE = "Quicksilver"
+
+
+class Metric(StrEnum):
+    """A count in CloudWatch, with the dimensions ``service`` and ``endpoint``."""
+
+    REQUESTS_SCORED = "RequestsScored"
+    REQUESTS_DEGRADED = "RequestsDegraded"  # scored, with at least one feature's policy applied
+    REQUESTS_REFUSED = "RequestsRefused"  # the caller's fault: 4xx
+    REQUESTS_UNAVAILABLE = "RequestsUnavailable"  # nothing could answer: 503
+    REQUESTS_FAILED = "RequestsFailed"  # an error nobody foresaw: 500
+    REQUESTS_UNANSWERED = "RequestsUnanswered"
+    """Unavailable or failed, with the further dimension ``function_version``.
+
+    Lambda does not count them as errors, since the function returns an answer; a code canary is
+    judged by this metric of its own function version.
+    """
+    ROUTE_REFRESH_FAILED = "RouteRefreshFailed"
+    PREDICTIONS_UNDELIVERED = "PredictionsUndelivered"  # refused by the stream, kept in S3
+    PREDICTIONS_PENDING = "PredictionsPending"  # refused by both, kept in memory
+    PREDICTIONS_REDELIVERED = "PredictionsRedelivered"
+    PREDICTIONS_STILL_UNDELIVERED = "PredictionsStillUndelivered"
