@@ -9,6 +9,7 @@ import pytest
 
 from quicksilver.errors import Conflict, NotFound
 from quicksilver.memory import ManualClock
+from quicksilver.model_version import ModelVersion
 from quicksilver.ports import (
     ArtifactStore,
     Deadline,
@@ -20,7 +21,7 @@ from quicksilver.ports import (
     RegistryStore,
     UndeliveredStore,
 )
-from quicksilver.registry import ModelVersion, Registry
+from quicksilver.registry import Registry
 from quicksilver.routing import Arm, Role, Route
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
 
 from quicksilver.contract import ENTITY_KEY, Contract, Feature, MissingPolicy, Source, Unusable
 from quicksilver.errors import FieldError, InvalidRequest
@@ -31,8 +32,10 @@ class Cause(StrEnum):
     INVALID = "invalid"  # the store holds a value of the wrong type
 
 
-class Degraded(NamedTuple):
+class Degraded(BaseModel):
     """A feature whose policy was applied, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     feature: str
     cause: Cause
@@ -113,7 +116,7 @@ def build_vector(
         else:
             value, cause = _from_store(feature, keys, reading, now_ms)
         if cause is not None:
-            degraded.append(Degraded(feature.name, cause, feature.missing))
+            degraded.append(Degraded(feature=feature.name, cause=cause, policy=feature.missing))
             if feature.missing is MissingPolicy.REJECT:
                 refused.append(FieldError(f"features.{feature.name}", f"is {cause.value.replace('_', ' ')}"))
             value = feature.default_value

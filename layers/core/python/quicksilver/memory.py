@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from quicksilver.errors import Conflict, NotFound, Unavailable
 from quicksilver.metrics import Metric
+from quicksilver.model_version import ModelVersion
 from quicksilver.ports import Deadline, FeatureKey, FeatureReading, FeatureRow, LogEntry
-from quicksilver.registry import ModelVersion
 from quicksilver.routing import Route
 
 

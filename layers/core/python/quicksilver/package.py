@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from quicksilver.contract import Contract, EndpointName, contract_field_errors
 from quicksilver.errors import FieldError, InvalidPackage
 from quicksilver.evaluator import Evaluator
-from quicksilver.routing import Sha256
+from quicksilver.model_version import Sha256
 
 MANIFEST = "manifest.json"
 MODEL = "model.txt"

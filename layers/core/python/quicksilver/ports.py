@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from quicksilver.metrics import Metric
-    from quicksilver.registry import ModelVersion
-    from quicksilver.routing import Route
+from quicksilver.metrics import Metric
+from quicksilver.model_version import ModelVersion
+from quicksilver.routing import Route
 
 
 class Clock(Protocol):

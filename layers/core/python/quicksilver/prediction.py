@@ -6,19 +6,17 @@ where and when it was scored. Replay needs nothing but the record and the packag
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from quicksilver.contract import EndpointName
-from quicksilver.features import Cause, Degraded
+from quicksilver.features import Degraded
+from quicksilver.model_version import ModelName, Sha256
 from quicksilver.ports import LogEntry
 from quicksilver.reasons import Reason
-from quicksilver.routing import ModelName, Role, Sha256
-
-__all__ = ["Cause", "Degraded", "PredictionRecord", "Reason", "ScoreResponse", "Status", "Timings", "utc_iso"]
+from quicksilver.routing import Role
 
 
 class Status(StrEnum):
@@ -28,21 +26,6 @@ class Status(StrEnum):
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ReasonCode(_Value):
-    """A feature's adverse contribution, in raw-score units."""
-
-    code: str
-    feature: str
-    text: str
-    contribution: float
-
-
-class DegradedFeature(_Value):
-    feature: str
-    cause: Cause
-    policy: str
 
 
 class ServedArm(_Value):
@@ -71,14 +54,14 @@ class ScoreResponse(_Value):
     status: Status
     score: float
     raw_score: float
-    reasons: tuple[ReasonCode, ...]
+    reasons: tuple[Reason, ...]
     model: ModelName
     package_sha256: Sha256
     fingerprint: Sha256
     arm: ServedArm
     route: int
     feature_ages_ms: dict[str, int]
-    degraded: tuple[DegradedFeature, ...]
+    degraded: tuple[Degraded, ...]
     timings: Timings
 
 
@@ -104,9 +87,3 @@ class PredictionRecord(ScoreResponse):
 
 
 RESPONSE_FIELDS = frozenset(ScoreResponse.model_fields)
-
-
-def utc_iso(epoch_ms: int) -> str:
-    """UTC ISO-8601 with milliseconds: ``2026-11-23T07:16:00.000Z``."""
-    moment = datetime.fromtimestamp(epoch_ms / 1_000, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{epoch_ms % 1_000:03d}Z"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
 
 from quicksilver.contract import Contract
 
 
-class Reason(NamedTuple):
+class Reason(BaseModel):
     """A feature's adverse contribution, in raw-score units."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     code: str
     feature: str
@@ -17,7 +20,7 @@ class Reason(NamedTuple):
     contribution: float
 
 
-def reasons_for(contract: Contract, contributions: Sequence[float]) -> list[Reason]:
+def reasons_for(contract: Contract, contributions: Sequence[float]) -> tuple[Reason, ...]:
     """At most ``contract.top_reasons`` reasons, the largest contribution first.
 
     Only contributions above zero count: a feature that lowers the risk explains no adverse decision.
@@ -25,8 +28,13 @@ def reasons_for(contract: Contract, contributions: Sequence[float]) -> list[Reas
     """
     adverse = [index for index, value in enumerate(contributions) if value > 0]
     adverse.sort(key=lambda index: -contributions[index])
-    return [
-        Reason(feature.reason_code, feature.name, feature.reason, contributions[index])
+    return tuple(
+        Reason(
+            code=feature.reason_code,
+            feature=feature.name,
+            text=feature.reason,
+            contribution=contributions[index],
+        )
         for index in adverse[: contract.top_reasons]
         for feature in (contract.features[index],)
-    ]
+    )

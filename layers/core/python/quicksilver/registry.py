@@ -7,37 +7,20 @@ twice gives the same model version; a number is given once; a route follows the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from quicksilver.contract import EndpointName, contract_field_errors
+from quicksilver.contract import contract_field_errors
 from quicksilver.errors import Conflict, FieldError, InvalidPackage, InvalidRoute, NotFound
 from quicksilver.evaluator import LightGBMEvaluator
+from quicksilver.instants import utc_iso
+from quicksilver.model_version import ModelVersion
 from quicksilver.package import Package, check_model
 from quicksilver.ports import ArtifactStore, Clock, RegistryStore
-from quicksilver.prediction import utc_iso
-from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route, Sha256
+from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route
 
 _ATTEMPTS = 20
 """Writers that lose a race read again; a winner exists in each round, so 20 rounds outlast 20 rivals."""
-
-
-class ModelVersion(BaseModel):
-    """An immutable registered model package."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    endpoint: EndpointName
-    number: Annotated[int, Field(ge=1)]
-    package_sha256: Sha256
-    fingerprint: Sha256
-    author: Annotated[str, Field(min_length=1)]
-    registered_at: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.endpoint}@{self.number}"
 
 
 class Registry:

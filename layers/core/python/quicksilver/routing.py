@@ -14,6 +14,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from quicksilver.contract import EndpointName
+from quicksilver.model_version import ModelName, Sha256
 
 FULL_SHARE_BP = 10_000
 """All of an endpoint's entities, in basis points."""
@@ -24,12 +25,6 @@ class Role(StrEnum):
     CHALLENGER = "challenger"
     CANARY = "canary"
     SHADOW = "shadow"
-
-
-ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]@[1-9][0-9]{0,8}$")]
-"""A model version as people write it: ``card-fraud@12``."""
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Arm(BaseModel):

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from quicksilver.delivery import PredictionLog
-from quicksilver.features import Vector, build_vector, check_names, feature_keys
+from quicksilver.features import build_vector, check_names, feature_keys
 from quicksilver.ids import uuid7
+from quicksilver.instants import utc_iso
 from quicksilver.ports import Clock, Deadline, FeatureStore
 from quicksilver.prediction import (
-    DegradedFeature,
     PredictionRecord,
-    ReasonCode,
     ServedArm,
     Status,
     Timings,
-    utc_iso,
 )
 from quicksilver.reasons import reasons_for
 from quicksilver.request import parse_request
@@ -87,7 +85,7 @@ class Scorer:
         score = model.evaluator.score(evaluation.raw_score)
         self._mark(marks)
 
-        reasons = tuple(ReasonCode(**r._asdict()) for r in reasons_for(contract, evaluation.contributions))
+        reasons = reasons_for(contract, evaluation.contributions)
         self._mark(marks)
 
         record = PredictionRecord(
@@ -104,7 +102,7 @@ class Scorer:
             arm=ServedArm(role=arm.role, share_bp=arm.share_bp),
             route=loaded.route.number,
             feature_ages_ms=vector.ages_ms,
-            degraded=_degraded(vector),
+            degraded=vector.degraded,
             timings=_timings(marks),
             stage=self._stage,
             time=utc_iso(now_ms),
@@ -120,10 +118,6 @@ class Scorer:
 
     def _mark(self, marks: list[int]) -> None:
         marks.append(self._clock.monotonic_us())
-
-
-def _degraded(vector: Vector) -> tuple[DegradedFeature, ...]:
-    return tuple(DegradedFeature(feature=d.feature, cause=d.cause, policy=d.policy) for d in vector.degraded)
 
 
 def _timings(marks: list[int]) -> Timings:

@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ValidationError
 
 from quicksilver.errors import Conflict, Unavailable
-from quicksilver.registry import ModelVersion
+from quicksilver.model_version import ModelVersion
 from quicksilver.routing import Route
 
 Document = TypeVar("Document", bound=BaseModel)

@@ -1,0 +1,11 @@
+"""Moments in time as text: UTC, ISO-8601, milliseconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def utc_iso(epoch_ms: int) -> str:
+    """UTC ISO-8601 with milliseconds: ``2026-11-23T07:16:00.000Z``."""
+    moment = datetime.fromtimestamp(epoch_ms / 1_000, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{epoch_ms % 1_000:03d}Z"
