@@ -14,6 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from quicksilver.contract import ENDPOINT_NAME_PATTERN
+from quicksilver.settings import AFTER_ANSWER_SECONDS
+
 GATEWAY_TIMEOUT_SECONDS = 29
 """API Gateway gives up after 29 s; a function that may run longer would answer nobody."""
 
@@ -23,7 +26,7 @@ ONE_VCPU_MIB = 1769
 LAMBDA_NAME_LIMIT = 64
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9]{1,15}")
-_ENDPOINT_NAME = re.compile(r"[a-z][a-z0-9-]{0,38}[a-z0-9]")
+_ENDPOINT_NAME = re.compile(ENDPOINT_NAME_PATTERN)
 _RUNTIME = re.compile(r"python3\.\d+")
 
 
@@ -89,7 +92,7 @@ class Endpoint:
     name: str
     throttle: Throttle
     deadline_ms: int = 1_000
-    timeout_seconds: int = 10
+    timeout_seconds: int = 15
     memory_mib: int = ONE_VCPU_MIB
     provisioned_concurrency: int = 0
     alarm_latency_ms: int = 500
@@ -109,6 +112,11 @@ class Endpoint:
             10 <= self.deadline_ms < self.timeout_seconds * 1_000,
             f"Endpoint {self.name} has a deadline of {self.deadline_ms} ms; "
             f"it must be at least 10 ms and below its timeout of {self.timeout_seconds} s.",
+        )
+        _require(
+            self.timeout_seconds * 1_000 >= 2 * self.deadline_ms + AFTER_ANSWER_SECONDS * 1_000,
+            f"Endpoint {self.name} has a timeout of {self.timeout_seconds} s; twice its deadline and the "
+            f"{AFTER_ANSWER_SECONDS} s that the work after an answer may take do not fit into it.",
         )
         _require(
             128 <= self.memory_mib <= 10_240,
@@ -189,9 +197,9 @@ class Stage:
         """The folder under ``layers/.build`` that holds this stage's layers."""
         return "local" if self.emulated else self.architecture.value
 
-    def function_name(self, role: str) -> str:
-        """The physical name of a function; ``role`` is ``score-<endpoint>`` or ``redeliver``."""
-        return f"quicksilver-{self.name}-{role}"
+    def function_name(self, service: str) -> str:
+        """The physical name of a function; ``service`` is ``score-<endpoint>`` or ``redeliver``."""
+        return f"quicksilver-{self.name}-{service}"
 
 
 def _local() -> Stage:

@@ -19,6 +19,7 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from quicksilver.archive import UNDELIVERED_PREFIX
 from stacks.config import Endpoint, Release, Stage
 from stacks.constructs.function import Function
 from stacks.constructs.layers import LAYERS_ROOT, Layers
@@ -27,9 +28,6 @@ from stacks.constructs.object_access import allow_objects
 from stacks.constructs.prediction_archive import PredictionArchive
 from stacks.constructs.scoring_api import ScoringApi
 from stacks.data_stack import DataStack
-
-UNDELIVERED = "undelivered/"
-"""Where in the archive bucket records wait that the stream did not take."""
 
 
 class ScoringStack(Stack):
@@ -116,7 +114,7 @@ class ScoringStack(Stack):
             function.own_role,
             actions=["s3:PutObject"],
             bucket=data.archive,
-            prefix=f"{UNDELIVERED}{endpoint.name}/",
+            prefix=f"{UNDELIVERED_PREFIX}{endpoint.name}/",
             reason="Each batch of undelivered records is an object with an id of its own.",
         )
         _allow(function, ["kms:Decrypt"], data.features_key.key_arn, data.models_key.key_arn)
@@ -147,14 +145,14 @@ class ScoringStack(Stack):
             function.own_role,
             actions=["s3:GetObject", "s3:DeleteObject"],
             bucket=data.archive,
-            prefix=UNDELIVERED,
+            prefix=UNDELIVERED_PREFIX,
             reason="It takes back whatever any endpoint left here, and removes what was delivered.",
         )
         function.add_to_role_policy(
             iam.PolicyStatement(
                 actions=["s3:ListBucket"],
                 resources=[data.archive.bucket_arn],
-                conditions={"StringLike": {"s3:prefix": f"{UNDELIVERED}*"}},
+                conditions={"StringLike": {"s3:prefix": f"{UNDELIVERED_PREFIX}*"}},
             )
         )
         _allow(function, ["kinesis:PutRecords"], data.predictions.stream_arn)

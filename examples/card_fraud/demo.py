@@ -208,7 +208,7 @@ def report(
     console.print(f"\n[bold]scored {len(scored)} = archived {archived}[/bold]\n")
     console.print("Score it yourself:\n")
     console.print(curl(stage, riskiest.row.body), markup=False)
-    console.print("\nTry next:\n", curated(riskiest.row.body), sep="\n", markup=False)
+    console.print("\nTry next:\n", try_next(riskiest.row.body), sep="\n", markup=False)
 
 
 def curl(stage: DeployedStage, body: Mapping[str, Any]) -> str:
@@ -225,13 +225,16 @@ def curl(stage: DeployedStage, body: Mapping[str, Any]) -> str:
     )  # fmt: skip
 
 
-def curated(body: Mapping[str, Any]) -> str:
-    features = [f"--set {name}={json.dumps(value)}" for name, value in body["features"].items()]
+def try_next(body: Mapping[str, Any]) -> str:
+    features = [
+        f"--set {name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in body["features"].items()
+    ]
     keys = [f"--key {name}={value}" for name, value in body["keys"].items()]
     run = ".venv/bin/quicksilver"
     return "\n".join(
         [
-            f"  {run} score --endpoint {ENDPOINT} --entity {body['entity_id']} {' '.join([*keys, *features[:3]])}",
+            f"  {run} score --endpoint {ENDPOINT} --entity {body['entity_id']} {' '.join([*keys, *features])}",
             f"  {run} invoke score --event events/score_card_fraud.json --in-process",
             f'  {run} query "select status, count(*) as n, avg(score) as mean from predictions group by status"',  # noqa: S608
             f"  {run} model list --endpoint {ENDPOINT}",

@@ -139,6 +139,8 @@ def main() -> None:
     parser.add_argument("--drift", type=float, default=0.0, help="strength of drift, 0 to 1")
     parser.add_argument("--seed", type=int, default=7)
     chosen = parser.parse_args()
+    if chosen.out.exists() and any(chosen.out.iterdir()):
+        parser.error(f"the folder {chosen.out} is not empty")
     config = SimulationConfig(transactions=chosen.transactions, drift=chosen.drift, seed=chosen.seed)
     trained = train(config)
     package = pack(trained.booster, trained.contract, golden=trained.golden(), metrics=trained.metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from quicksilver.bootstrap import redeliver_function
@@ -19,8 +20,10 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, i
         result = redeliver(function.stream, function.undelivered)
         if result.delivered:
             function.metrics.count(Metric.PREDICTIONS_REDELIVERED, result.delivered)
-        if result.remaining:
-            function.metrics.count(Metric.PREDICTIONS_STILL_UNDELIVERED, result.remaining)
-        return {"delivered": result.delivered, "remaining": result.remaining}
+        if result.refused:
+            function.metrics.count(Metric.PREDICTIONS_STILL_UNDELIVERED, result.refused)
+        if result.unreadable:
+            function.metrics.count(Metric.PREDICTIONS_UNREADABLE, result.unreadable)
+        return asdict(result)
     finally:
         function.metrics.flush()

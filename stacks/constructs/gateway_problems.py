@@ -11,8 +11,7 @@ from http import HTTPStatus
 
 from aws_cdk import aws_apigateway as apigateway
 
-PROBLEM_JSON = "application/problem+json"
-RETRY_AFTER_SECONDS = 1
+from quicksilver.problem import PROBLEM_JSON, RETRY_AFTER_SECONDS, problem
 
 _PROBLEMS: tuple[tuple[str, HTTPStatus, str], ...] = (
     ("ACCESS_DENIED", HTTPStatus.FORBIDDEN, "The caller may not invoke this endpoint."),
@@ -41,12 +40,6 @@ _PROBLEMS: tuple[tuple[str, HTTPStatus, str], ...] = (
 _WORTH_RETRYING = ("THROTTLED", "INTEGRATION_TIMEOUT", "INTEGRATION_FAILURE")
 
 
-def problem(status: HTTPStatus, detail: str, **members: object) -> str:
-    """A problem's JSON; ``members`` are further members beside the standard ones."""
-    content = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail}
-    return json.dumps(content | members)
-
-
 def answer_with_problems(api: apigateway.RestApi) -> None:
     """Give every refusal of the gateway the form of a problem, with Retry-After where trying again may help."""
     for kind, status, detail in _PROBLEMS:
@@ -61,6 +54,8 @@ def answer_with_problems(api: apigateway.RestApi) -> None:
             status_code=str(int(status)),
             response_headers=headers,
             templates={
-                "application/json": problem(status, detail, instance="urn:request:$context.requestId")
+                "application/json": json.dumps(
+                    problem(status, detail, instance="urn:request:$context.requestId")
+                )
             },
         )

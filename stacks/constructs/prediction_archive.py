@@ -17,12 +17,12 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from quicksilver.archive import PREDICTIONS_PREFIX
 from stacks.config import Stage
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.encrypted_log_group import EncryptedLogGroup
 from stacks.constructs.object_access import allow_objects
 
-DELIVERED = "predictions/"
 FAILED = "failed/"
 
 
@@ -60,7 +60,7 @@ class PredictionArchive(Construct):
             extended_s3_destination_configuration=firehose.CfnDeliveryStream.ExtendedS3DestinationConfigurationProperty(
                 bucket_arn=bucket.bucket_arn,
                 role_arn=role.role_arn,
-                prefix=f"{DELIVERED}!{{timestamp:yyyy/MM/dd/HH}}/",
+                prefix=f"{PREDICTIONS_PREFIX}!{{timestamp:yyyy/MM/dd/HH}}/",
                 error_output_prefix=f"{FAILED}!{{firehose:error-output-type}}/!{{timestamp:yyyy/MM/dd/HH}}/",
                 buffering_hints=firehose.CfnDeliveryStream.BufferingHintsProperty(
                     interval_in_seconds=60, size_in_m_bs=64
@@ -110,7 +110,7 @@ class PredictionArchive(Construct):
             (["logs:PutLogEvents"], log_group.log_group_arn),
         ):
             role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
-        for prefix in (DELIVERED, FAILED):
+        for prefix in (PREDICTIONS_PREFIX, FAILED):
             allow_objects(
                 role,
                 actions=["s3:PutObject", "s3:AbortMultipartUpload"],

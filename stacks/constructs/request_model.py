@@ -1,7 +1,6 @@
 """The scoring request's schema as an API Gateway model, from the same pydantic model that parses bodies.
 
-The only file here that imports the product: the schema may exist once (docs/adr). It documents the API and
-its SDKs. Bodies are validated in the function, since the gateway cannot name the field in a problem.
+It documents the API and its SDKs. Bodies are validated in the function, since the gateway cannot name the field in a problem.
 """
 
 from __future__ import annotations

@@ -19,10 +19,12 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from quicksilver.errors import FieldError
+from quicksilver.problem import PROBLEM_JSON, problem
 from stacks.config import Stage, Throttle
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.encrypted_log_group import EncryptedLogGroup
-from stacks.constructs.gateway_problems import PROBLEM_JSON, answer_with_problems, problem
+from stacks.constructs.gateway_problems import answer_with_problems
 from stacks.constructs.request_model import RequestModel
 
 # Who, what, when, how long. Never a body, a header or a path parameter a caller may have put data in.
@@ -128,11 +130,8 @@ class ScoringApi(Construct):
 
     def _answer_unknown_endpoint(self, resource: apigateway.Resource) -> apigateway.Method:
         status = HTTPStatus.NOT_FOUND
-        template = problem(
-            status,
-            "There is no such endpoint.",
-            errors=[{"field": "endpoint", "reason": "is not an endpoint of this stage"}],
-        )
+        unknown = FieldError("endpoint", "is not an endpoint of this stage")
+        template = json.dumps(problem(status, "There is no such endpoint.", fields=[unknown]))
         return resource.add_method(
             "POST",
             apigateway.MockIntegration(

@@ -18,6 +18,7 @@ from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.memory import (
     MemoryArtifactStore,
     MemoryFeatureStore,
+    MemoryMetrics,
     MemoryPredictionStream,
     MemoryRegistryStore,
     MemoryUndeliveredStore,
@@ -62,7 +63,7 @@ def feature_store(make_client: MakeClient | None, name: str) -> FeatureStore:
         return MemoryFeatureStore()
     client = make_client("dynamodb")
     create_features_table(client, name)
-    return DynamoDBFeatureStore(client, name, attempt_seconds=0.1, pause=no_pause)
+    return DynamoDBFeatureStore(client, name, attempt_seconds=0.1, pause=no_pause, metrics=MemoryMetrics())
 
 
 @pytest.fixture

@@ -210,6 +210,13 @@ class TestUndeliveredStore:
             self.entries
         )
 
+    def test_a_replaced_batch_keeps_its_name_and_its_place(self, undelivered_store: UndeliveredStore) -> None:
+        undelivered_store.keep("card-fraud", self.entries)
+        (batch,) = undelivered_store.batches()
+        undelivered_store.replace(batch, self.entries[1:])
+        assert list(undelivered_store.batches()) == [batch]
+        assert tuple(undelivered_store.read(batch)) == self.entries[1:]
+
     def test_a_discarded_batch_is_gone_and_discarding_twice_is_no_error(
         self, undelivered_store: UndeliveredStore
     ) -> None:

@@ -100,7 +100,8 @@ def test_a_saved_event_gets_the_same_answer_deployed_and_in_process(run: Any, na
 def test_the_redeliver_event_finds_nothing_to_do(run: Any) -> None:
     assert run("invoke", "redeliver", "--event", str(EVENTS / "redeliver.json")) == {
         "delivered": 0,
-        "remaining": 0,
+        "refused": 0,
+        "unreadable": 0,
     }
 
 

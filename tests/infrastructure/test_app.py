@@ -27,6 +27,8 @@ def test_a_wrong_stage_is_one_sentence_and_a_failure(
     context: dict[str, str], sentence: str, tmp_path: Path
 ) -> None:
     environment = os.environ | {"CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": str(tmp_path)}
+    # The environment's own Node: of one it finds too old, jsii says so on stderr at length.
+    environment["PATH"] = os.pathsep.join([str(Path(sys.prefix, "bin")), os.environ["PATH"]])
     run = subprocess.run(
         [sys.executable, "app.py"],
         cwd=ROOT,

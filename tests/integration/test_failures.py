@@ -69,7 +69,7 @@ def test_a_missing_stream_costs_no_answer_and_no_record(stack: LocalStack, reque
         "a metric says three",
     )
     assert stack.archived(ids) == []
-    assert stack.invoke(stack.redeliver_function, {})["remaining"] > 0
+    assert stack.invoke(stack.redeliver_function, {})["refused"] > 0
 
     kinesis.create_stream(StreamName=stream, ShardCount=1)
     kinesis.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 1, "MaxAttempts": 30})

@@ -54,6 +54,7 @@ class Bench:
             clock=self.clock,
             metrics=self.metrics,
             refresh_seconds=10,
+            max_age_seconds=60,
         )
 
     def scorer_on(self, serving: Serving) -> Scorer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 import boto3
@@ -15,7 +16,7 @@ from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.errors import Conflict, InvalidInput, Unavailable
-from quicksilver.memory import ManualClock
+from quicksilver.memory import ManualClock, MemoryMetrics
 from quicksilver.ports import Deadline, FeatureKey, FeatureRow, LogEntry
 from quicksilver.routing import Arm, Role, Route
 
@@ -49,7 +50,9 @@ class Pauses:
 def feature_store(client: Any) -> tuple[DynamoDBFeatureStore, Deadline, Pauses]:
     clock = ManualClock()
     pauses = Pauses(clock)
-    store = DynamoDBFeatureStore(client, "features", attempt_seconds=0.05, pause=pauses)
+    store = DynamoDBFeatureStore(
+        client, "features", attempt_seconds=0.05, pause=pauses, metrics=MemoryMetrics()
+    )
     return store, Deadline.after_ms(clock, 100), pauses
 
 
@@ -86,11 +89,15 @@ def test_a_throttled_read_is_tried_again_while_there_is_time_for_a_whole_attempt
     assert 4 <= pauses.count <= 6
 
 
-def test_a_refused_read_is_late_at_once() -> None:
+def test_a_refused_read_is_late_at_once_and_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     client, stub = stubbed("dynamodb")
     stub.add_client_error("batch_get_item", "AccessDeniedException")
-    store, deadline, pauses = feature_store(client)
-    assert (store.read([A], ["x"], deadline).late, pauses.count) == (frozenset({A}), 0)
+    clock, metrics = ManualClock(), MemoryMetrics()
+    pauses = Pauses(clock)
+    store = DynamoDBFeatureStore(client, "features", attempt_seconds=0.05, pause=pauses, metrics=metrics)
+    assert store.read([A], ["x"], Deadline.after_ms(clock, 100)).late == frozenset({A})
+    assert (pauses.count, metrics.counts) == (0, {"FeatureReadsFailed": 1})
+    assert caplog.records[-1].__dict__["error"] == "AccessDeniedException"
 
 
 def test_an_unreachable_store_makes_keys_late(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,3 +243,12 @@ def test_a_store_that_cannot_keep_says_so() -> None:
     stub.add_client_error("put_object", "ServiceUnavailable")
     with pytest.raises(Unavailable):
         S3UndeliveredStore(client, "archive").keep("card-fraud", ENTRIES)
+
+
+@pytest.mark.parametrize("body", [b"not json", b"[]", b'{"prediction_id": "1"}'])
+def test_a_batch_that_is_no_records_is_named(body: bytes) -> None:
+    client, stub = stubbed("s3")
+    stub.add_response("get_object", {"Body": BytesIO(body)})
+    with pytest.raises(InvalidInput) as refusal:
+        S3UndeliveredStore(client, "archive").read("undelivered/card-fraud/1.jsonl")
+    assert refusal.value.fields[0].field == "undelivered/card-fraud/1.jsonl"

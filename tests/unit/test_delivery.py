@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pytest
 from hypothesis import given, strategies as st
 
-from quicksilver.delivery import PredictionLog, batches, redeliver
+from quicksilver.delivery import PredictionLog, Redelivery, batches, redeliver
+from quicksilver.errors import InvalidInput
 from quicksilver.memory import MemoryMetrics, MemoryPredictionStream, MemoryUndeliveredStore
 from quicksilver.ports import LogEntry
 
@@ -67,13 +71,31 @@ def test_redelivery_empties_the_store_in_order() -> None:
     assert not ways.store.kept
 
 
-def test_a_batch_that_is_refused_in_part_is_kept_whole() -> None:
+def test_of_a_batch_refused_in_part_only_the_refused_part_is_kept() -> None:
     ways = Ways()
-    ways.store.keep("card-fraud", [entry(1), entry(2)])
+    ways.store.keep("card-fraud", [entry(1), entry(2), entry(3)])
     ways.stream.refusing = frozenset({entry(2).prediction_id})
-    result = redeliver(ways.stream, ways.store)
-    assert (result.delivered, result.remaining) == (1, 1)
-    assert list(ways.store.kept.values()) == [(entry(1), entry(2))]
+    assert redeliver(ways.stream, ways.store) == Redelivery(delivered=2, refused=1, unreadable=0)
+    assert list(ways.store.kept.values()) == [(entry(2),)]
+    ways.stream.refusing = False
+    assert redeliver(ways.stream, ways.store) == Redelivery(delivered=1, refused=0, unreadable=0)
+    assert sorted(ways.stream.entries) == [entry(1), entry(2), entry(3)]
+
+
+def test_a_batch_that_cannot_be_read_stays_and_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    ways = Ways()
+    ways.store.keep("card-fraud", [entry(1)])
+    ways.store.keep("card-fraud", [entry(2)])
+    broken, read = next(iter(ways.store.kept)), ways.store.read
+
+    def read_or_fail(batch: str) -> Sequence[LogEntry]:
+        if batch == broken:
+            raise InvalidInput("A batch of undelivered records cannot be read.")
+        return read(batch)
+
+    monkeypatch.setattr(ways.store, "read", read_or_fail)
+    assert redeliver(ways.stream, ways.store) == Redelivery(delivered=1, refused=0, unreadable=1)
+    assert list(ways.store.kept) == [broken]
 
 
 @given(

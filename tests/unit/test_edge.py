@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from quicksilver.contract import Contract
 from quicksilver.edge import answer_score
+from quicksilver.packing import pack
+from quicksilver.ports import FeatureKey
+from tests.conftest import contract_content, train
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Bench
@@ -61,6 +65,29 @@ def test_no_model_is_503_with_retry_after(bench: Bench, request_body: dict[str, 
     answer = post(empty, json.dumps(request_body))
     assert empty.metrics.counts["RequestsUnanswered"] == 1
     assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "1")
+
+
+def test_a_late_feature_that_may_not_be_missing_is_503_and_no_fault_of_the_callers(
+    bench: Bench, request_body: dict[str, Any]
+) -> None:
+    content = contract_content()
+    content["features"][4]["missing"] = "reject"
+    trained = train(Contract.model_validate(content))
+    bench.put_champion(pack(trained.booster, trained.contract, golden=trained.vectors[:3], metrics={}))
+    bench.clock.advance_ms(60_000)
+    bench.features.late = frozenset({FeatureKey("card", "card_1")})
+    answer = post(bench, json.dumps(request_body))
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "1")
+    assert "not read in time" in json.loads(answer["body"])["detail"]
+
+
+def test_a_full_log_says_that_decisions_cannot_be_recorded(
+    bench: Bench, request_body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quicksilver.delivery.MAX_PENDING", 0)
+    answer = post(bench, json.dumps(request_body))
+    assert answer["statusCode"] == 503
+    assert "cannot be recorded" in json.loads(answer["body"])["detail"]
 
 
 def test_an_unforeseen_error_leaves_no_trace_of_itself_in_answer_or_message(

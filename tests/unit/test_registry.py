@@ -67,7 +67,7 @@ def test_a_route_to_a_model_version_that_is_not_registered_is_refused(bench: Ben
         bench.registry.set_champion("card-fraud@9", author="ada")
 
 
-@pytest.mark.parametrize("name", ["card-fraud", "@1", "card-fraud@", "card-fraud@x", ""])
+@pytest.mark.parametrize("name", ["card-fraud", "@1", "card-fraud@", "card-fraud@x", "card-fraud@01", ""])
 def test_a_name_that_is_no_model_version_is_not_found(bench: Bench, name: str) -> None:
     with pytest.raises(NotFound):
         bench.registry.model_version(name)

@@ -51,3 +51,13 @@ def test_a_refusal_never_repeats_the_value() -> None:
 def test_a_body_over_the_limit_is_too_large() -> None:
     with pytest.raises(BodyTooLarge):
         parse_request('{"entity_id": "c", "features": {"x": "' + "a" * MAX_BODY_BYTES + '"}}')
+
+
+def test_the_limit_counts_bytes_and_not_characters() -> None:
+    with pytest.raises(BodyTooLarge):
+        parse_request('{"entity_id": "c", "features": {"x": "' + "é" * (MAX_BODY_BYTES // 2) + '"}}')
+
+
+def test_a_lone_surrogate_is_malformed_and_no_crash() -> None:
+    with pytest.raises(MalformedBody):
+        parse_request('{"entity_id": "c\ud800"}')

@@ -96,3 +96,46 @@ def test_a_model_that_two_routes_share_is_loaded_once(bench: Bench) -> None:
     after = bench.serving.loaded_route()
     assert after.route.number == 2
     assert all(after.models[sha] is model for sha, model in before.items())
+
+
+def test_an_environment_that_slept_confirms_its_route_before_it_answers(
+    bench: Bench, second_package: Package
+) -> None:
+    assert bench.serving.loaded_route().route.number == 1
+    bench.put_champion(second_package)
+    bench.clock.advance_ms(59_999)
+    assert bench.serving.loaded_route().route.number == 1
+    bench.clock.advance_ms(1)
+    assert bench.serving.loaded_route().route.champion.model == "card-fraud@2"
+
+
+def test_an_environment_that_slept_answers_by_its_last_good_route_when_the_registry_is_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.serving.loaded_route()
+    asked: list[str] = []
+
+    def unreachable(endpoint: str) -> None:
+        asked.append(endpoint)
+        raise Unavailable("The registry cannot be reached.")
+
+    monkeypatch.setattr(bench.registry_store, "current_route", unreachable)
+    bench.clock.advance_ms(60_000)
+    assert bench.serving.loaded_route().route.number == 1
+    assert bench.serving.loaded_route().route.number == 1
+    assert len(asked) == 1, "an outage of the registry costs one request in ten seconds, not each of them"
+
+
+def test_an_unforeseen_error_at_a_refresh_changes_nothing_and_its_message_is_not_logged(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: str) -> None:
+        raise RuntimeError("4111111111111111")
+
+    bench.serving.loaded_route()
+    monkeypatch.setattr(bench.registry_store, "current_route", broken)
+    bench.clock.advance_ms(10_000)
+    bench.serving.refresh_if_due()
+    assert bench.serving.loaded_route().route.number == 1
+    assert caplog.records[-1].__dict__["error"] == "RuntimeError"
+    assert "4111" not in caplog.text

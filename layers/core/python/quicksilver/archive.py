@@ -16,6 +16,9 @@ from quicksilver.prediction import PredictionRecord
 PREDICTIONS_PREFIX = "predictions/"
 """Where the stream's records are delivered in the archive bucket."""
 
+UNDELIVERED_PREFIX = "undelivered/"
+"""Where records wait that the stream did not take."""
+
 _SCALARS = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aws_lambda_powertools import Logger, Metrics as PowertoolsMetrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
-from quicksilver.aws.clients import PROMPT, client, within
+from quicksilver.aws.clients import client, within
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
 from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
@@ -17,7 +17,7 @@ from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.aws.system import SystemClock, pause
 from quicksilver.delivery import PredictionLog
-from quicksilver.edge import whereabouts
+from quicksilver.errors import whereabouts
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.metrics import Metric
 from quicksilver.scoring import Scorer
@@ -92,20 +92,25 @@ def score_function() -> ScoreFunction:
     metrics = EmfMetrics(settings.endpoint, function_version)
     # Half the deadline for one attempt leaves room to ask again for what was not answered.
     attempt_seconds = settings.deadline_ms / 2_000
-    hot = within(attempt_seconds)
+    # Registry and features share a client: reading the route at init opens the connection that the
+    # first request's features are read on.
+    dynamodb = client("dynamodb", within(attempt_seconds))
     serving = Serving(
         settings.endpoint,
-        registry=DynamoDBRegistryStore(client("dynamodb", PROMPT), settings.registry_table),
-        artifacts=S3ArtifactStore(client("s3", PROMPT), settings.models_bucket),
+        registry=DynamoDBRegistryStore(dynamodb, settings.registry_table),
+        artifacts=S3ArtifactStore(client("s3", within(4)), settings.models_bucket),
         load=LightGBMEvaluator,
         clock=clock,
         metrics=metrics,
         refresh_seconds=settings.route_refresh_seconds,
+        max_age_seconds=settings.route_max_age_seconds,
     )
+    # With everything hanging: three attempts of 1 s at the stream, two of 2 s at the store and one of 4 s
+    # at the artefacts, which with the pauses between them is within AFTER_ANSWER_SECONDS.
     log = PredictionLog(
         settings.endpoint,
-        KinesisPredictionStream(client("kinesis", PROMPT), settings.predictions_stream, pause),
-        S3UndeliveredStore(client("s3", PROMPT), settings.archive_bucket),
+        KinesisPredictionStream(client("kinesis", within(1)), settings.predictions_stream, pause),
+        S3UndeliveredStore(client("s3", within(2, attempts=2)), settings.archive_bucket),
         metrics,
     )
     scorer = Scorer(
@@ -113,7 +118,11 @@ def score_function() -> ScoreFunction:
         endpoint=settings.endpoint,
         serving=serving,
         features=DynamoDBFeatureStore(
-            client("dynamodb", hot), settings.features_table, attempt_seconds=attempt_seconds, pause=pause
+            dynamodb,
+            settings.features_table,
+            attempt_seconds=attempt_seconds,
+            pause=pause,
+            metrics=metrics,
         ),
         log=log,
         clock=clock,

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, 
 from quicksilver.errors import FieldError, InvalidContract
 
 FeatureName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-EndpointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
+ENDPOINT_NAME_PATTERN = r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$"
+EndpointName = Annotated[str, Field(pattern=ENDPOINT_NAME_PATTERN)]
 Scalar = StrictBool | int | float | str
 
 ENTITY_KEY = "entity_id"
@@ -61,7 +62,8 @@ class Feature(BaseModel):
 
     ``categories`` are ordered: a category's code is its position, as LightGBM saw it in training.
     ``minimum`` and ``maximum`` are inclusive. ``max_age_seconds`` is the age from which an online
-    value counts as stale. ``group`` is the feature group an online feature is stored in.
+    value counts as stale. ``group`` is the feature group an online feature is stored in. ``sensitive``
+    says that the value is personal data, for whoever reads prediction records.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -154,8 +156,7 @@ class Contract(BaseModel):
     """The ordered features of one model, for one endpoint.
 
     ``groups`` maps each feature group to the request field that names its row: ``entity_id`` or a
-    name under the request's ``keys``. ``fallback_score`` is the score that may be answered, marked,
-    when no model version can be evaluated; ``None`` means that nothing may be made up.
+    name under the request's ``keys``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -165,7 +166,6 @@ class Contract(BaseModel):
     groups: dict[FeatureName, FeatureName] = Field(default_factory=dict)
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
     top_reasons: Annotated[int, Field(ge=1, le=20)] = 4
-    fallback_score: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -1,4 +1,6 @@
-"""Delivery of prediction records: to the stream, or kept until the stream takes them. Never lost.
+"""Delivery of prediction records: to the stream, or kept until the stream takes them.
+
+A record is lost only if stream and store are both away and Lambda ends the environment meanwhile.
 
 ::
 
@@ -12,12 +14,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from quicksilver.errors import LogFull, Unavailable
+from quicksilver.errors import InvalidInput, LogFull, Unavailable
 from quicksilver.metrics import Metric
 from quicksilver.ports import LogEntry, Metrics, PredictionStream, UndeliveredStore
+
+logger = logging.getLogger(__name__)
 
 MAX_PENDING = 5_000
 """Some 10 MB of records: what an execution environment can hold while both stream and store are away."""
@@ -73,28 +78,36 @@ class PredictionLog:
 
 @dataclass(frozen=True, slots=True)
 class Redelivery:
-    """What one run put back on the stream, and what it had to leave."""
+    """What one run did: entries put back on the stream, entries it refused, batches that cannot be read."""
 
     delivered: int
-    remaining: int
+    refused: int
+    unreadable: int
 
 
 def redeliver(stream: PredictionStream, undelivered: UndeliveredStore) -> Redelivery:
-    """Put every kept batch back on the stream; a batch is discarded only when all of it was taken.
+    """Put every kept batch back on the stream; what the stream takes leaves the store.
 
-    A run that dies between the put and the discard delivers a batch twice: consumers tell records
-    apart by ``prediction_id``. Stops at the first batch the stream refuses: the rest would be refused too.
+    A run that dies between the put and the store's change delivers a batch twice: consumers tell records
+    apart by ``prediction_id``. A run stops at the first batch the stream refuses: the rest would be
+    refused too. A batch that cannot be read stays for a person to look at, and holds up no other.
     """
-    delivered = remaining = 0
+    delivered = unreadable = 0
     for name in undelivered.batches():
-        entries = undelivered.read(name)
+        try:
+            entries = undelivered.read(name)
+        except InvalidInput as error:
+            unreadable += 1
+            logger.error("%s", error, extra={"fields": [str(field) for field in error.fields]})
+            continue
         refused = [entry for batch in batches(entries) for entry in stream.put(batch)]
         delivered += len(entries) - len(refused)
         if refused:
-            remaining += len(refused)
-            break
+            if len(refused) < len(entries):
+                undelivered.replace(name, refused)
+            return Redelivery(delivered, len(refused), unreadable)
         undelivered.discard(name)
-    return Redelivery(delivered, remaining)
+    return Redelivery(delivered, 0, unreadable)
 
 
 def batches(entries: Sequence[LogEntry]) -> Iterator[Sequence[LogEntry]]:

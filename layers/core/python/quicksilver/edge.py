@@ -10,27 +10,37 @@ import base64
 import binascii
 import json
 import logging
-import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from quicksilver.errors import (
     BodyTooLarge,
+    FeaturesLate,
     FieldError,
     InvalidInput,
+    LogFull,
     MalformedBody,
+    NoModel,
     QuicksilverError,
     Unavailable,
+    whereabouts,
 )
 from quicksilver.metrics import Metric
 from quicksilver.ports import Metrics
 from quicksilver.prediction import RESPONSE_FIELDS
+from quicksilver.problem import PROBLEM_JSON, RETRY_AFTER_SECONDS, problem
 from quicksilver.scoring import Caller, Scorer
 
 logger = logging.getLogger(__name__)
 
-RETRY_AFTER_SECONDS = 1
+# What a caller reads; the error's own words name parts of ours, and stay in the log.
+_UNAVAILABLE: tuple[tuple[type[Unavailable], str], ...] = (
+    (NoModel, "No model version can answer now; try again."),
+    (LogFull, "Decisions cannot be recorded now, so none is made; try again."),
+    (FeaturesLate, "A feature that the decision cannot do without was not read in time; try again."),
+    (Unavailable, "The request cannot be scored now; try again."),
+)
 
 Answer = dict[str, Any]
 
@@ -49,12 +59,9 @@ def answer_score(
         metrics.count(Metric.REQUESTS_UNAVAILABLE)
         metrics.count(Metric.REQUESTS_UNANSWERED)
         logger.error("request not answered: %s", error, extra={"request_id": request_id})
-        return _problem(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "No model version can answer now; try again.",
-            request_id,
-            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-        )
+        detail = next(text for kind, text in _UNAVAILABLE if isinstance(error, kind))
+        retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return _problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, request_id, headers=retry)
     except Exception as error:
         metrics.count(Metric.REQUESTS_FAILED)
         metrics.count(Metric.REQUESTS_UNANSWERED)
@@ -69,12 +76,6 @@ def answer_score(
         "body": record.model_dump_json(include=RESPONSE_FIELDS),  # type: ignore[arg-type]
         "isBase64Encoded": False,
     }
-
-
-def whereabouts(error: BaseException) -> dict[str, Any]:
-    """What may be logged of an unforeseen error: its type and place. Its message may quote what it choked on."""
-    frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-    return {"error": type(error).__name__, "frames": frames}
 
 
 def _body(event: Mapping[str, Any]) -> str | bytes | None:
@@ -103,19 +104,11 @@ def _problem(
     fields: tuple[FieldError, ...] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    content: dict[str, Any] = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": int(status),
-        "detail": detail,
-        "instance": f"urn:request:{request_id}",
-    }
-    if fields:
-        content["errors"] = [{"field": item.field, "reason": item.reason} for item in fields]
+    content = problem(status, detail, instance=f"urn:request:{request_id}", fields=fields)
     return {
         "statusCode": int(status),
         "headers": {
-            "Content-Type": "application/problem+json",
+            "Content-Type": PROBLEM_JSON,
             "Cache-Control": "no-store",
             **(headers or {}),
         },

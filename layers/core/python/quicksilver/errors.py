@@ -15,6 +15,7 @@
     ├── Conflict                  somebody else changed it first
     └── Unavailable               a dependency cannot answer now; retrying later may help
         ├── NoModel               no model version can answer for the endpoint
+        ├── FeaturesLate          a feature the contract insists on was not read in time
         ├── ModelNotLoadable      an artefact that is missing, altered or refused by LightGBM
         └── LogFull               records wait for delivery and no more can be held
 
@@ -23,8 +24,10 @@ Only the edge (``edge.py``, ``cli``) turns these into HTTP statuses or exit code
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +97,19 @@ class NoModel(Unavailable):
     """No model version can answer for the endpoint."""
 
 
+class FeaturesLate(Unavailable):
+    """A feature whose policy is ``reject`` was not read in time."""
+
+
 class ModelNotLoadable(Unavailable):
     """A model version's artefact is missing, altered or refused by LightGBM."""
 
 
 class LogFull(Unavailable):
     """Undelivered prediction records fill the buffer, so no decision may be made that could lose its record."""
+
+
+def whereabouts(error: BaseException) -> dict[str, Any]:
+    """What may be logged of an unforeseen error: its type and place. Its message may quote what it choked on."""
+    frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    return {"error": type(error).__name__, "frames": frames}

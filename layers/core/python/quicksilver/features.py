@@ -14,7 +14,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from quicksilver.contract import ENTITY_KEY, Contract, Feature, MissingPolicy, Source, Unusable
-from quicksilver.errors import FieldError, InvalidRequest
+from quicksilver.errors import FeaturesLate, FieldError, InvalidRequest
 from quicksilver.ports import FeatureKey, FeatureReading, FeatureRow
 from quicksilver.request import ScoreRequest
 
@@ -100,7 +100,8 @@ def build_vector(
     """The vector for a request, in contract order.
 
     Raises ``InvalidRequest`` for a value of the wrong type and for a degraded feature whose policy
-    is ``reject``, naming every such field.
+    is ``reject``, naming every such field, and ``FeaturesLate`` where such a feature was merely late:
+    that is no fault of the caller's, and a retry may find it.
     """
     values: list[float] = []
     degraded: list[Degraded] = []
@@ -117,6 +118,8 @@ def build_vector(
             value, cause = _from_store(feature, keys, reading, now_ms)
         if cause is not None:
             degraded.append(Degraded(feature=feature.name, cause=cause, policy=feature.missing))
+            if feature.missing is MissingPolicy.REJECT and cause is Cause.LATE:
+                raise FeaturesLate(f"{feature.name} was not read in time.")
             if feature.missing is MissingPolicy.REJECT:
                 refused.append(FieldError(f"features.{feature.name}", f"is {cause.value.replace('_', ' ')}"))
             value = feature.default_value

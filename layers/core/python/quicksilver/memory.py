@@ -149,5 +149,8 @@ class MemoryUndeliveredStore:
     def read(self, batch: str) -> Sequence[LogEntry]:
         return self.kept[batch]
 
+    def replace(self, batch: str, entries: Sequence[LogEntry]) -> None:
+        self.kept[batch] = tuple(entries)
+
     def discard(self, batch: str) -> None:
         self.kept.pop(batch, None)

@@ -21,8 +21,10 @@ class Metric(StrEnum):
     Lambda does not count them as errors, since the function returns an answer; a code canary is
     judged by this metric of its own function version.
     """
+    FEATURE_READS_FAILED = "FeatureReadsFailed"  # attempts that the feature store refused or did not answer
     ROUTE_REFRESH_FAILED = "RouteRefreshFailed"
     PREDICTIONS_UNDELIVERED = "PredictionsUndelivered"  # refused by the stream, kept in S3
     PREDICTIONS_PENDING = "PredictionsPending"  # refused by both, kept in memory
     PREDICTIONS_REDELIVERED = "PredictionsRedelivered"
     PREDICTIONS_STILL_UNDELIVERED = "PredictionsStillUndelivered"
+    PREDICTIONS_UNREADABLE = "PredictionsUnreadable"  # batches that redelivery has to leave to a person

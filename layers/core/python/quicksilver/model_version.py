@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from quicksilver.contract import EndpointName
 
-ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]@[1-9][0-9]{0,8}$")]
-"""A model version as people write it: ``card-fraud@12``."""
+MODEL_NAME = re.compile(r"^([a-z][a-z0-9-]{0,38}[a-z0-9])@([1-9][0-9]{0,8})$")
+"""A model version as people write it, ``card-fraud@12``: its endpoint and its number."""
+
+ModelName = Annotated[str, Field(pattern=MODEL_NAME.pattern)]
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

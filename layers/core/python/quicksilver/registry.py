@@ -14,7 +14,7 @@ from quicksilver.contract import contract_field_errors
 from quicksilver.errors import Conflict, FieldError, InvalidPackage, InvalidRoute, NotFound
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.instants import utc_iso
-from quicksilver.model_version import ModelVersion
+from quicksilver.model_version import MODEL_NAME, ModelVersion
 from quicksilver.package import Package, check_model
 from quicksilver.ports import ArtifactStore, Clock, RegistryStore
 from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route
@@ -69,8 +69,8 @@ class Registry:
 
     def model_version(self, name: str) -> ModelVersion:
         """A model version by its name, ``card-fraud@12``. Raises ``NotFound``."""
-        endpoint, _, number = name.rpartition("@")
-        found = self._store.model_version(endpoint, int(number)) if number.isdecimal() and endpoint else None
+        parts = MODEL_NAME.fullmatch(name)
+        found = self._store.model_version(parts[1], int(parts[2])) if parts else None
         if found is None:
             raise NotFound(f"There is no model version {name}.")
         return found

@@ -44,6 +44,9 @@ def parse_request(body: str | bytes | None) -> ScoreRequest:
     """
     if body is None:
         raise MalformedBody("The body is empty.", [FieldError("(body)", "must be a JSON object")])
+    if isinstance(body, str):
+        # A lone surrogate, which JSON can smuggle into an event, becomes what the parser refuses.
+        body = body.encode(errors="surrogatepass")
     if len(body) > MAX_BODY_BYTES:
         raise BodyTooLarge(
             "The body is too large.", [FieldError("(body)", f"must be at most {MAX_BODY_BYTES} bytes")]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from quicksilver.contract import Contract
-from quicksilver.errors import InvalidInput, ModelNotLoadable, NoModel, QuicksilverError
+from quicksilver.errors import InvalidInput, ModelNotLoadable, NoModel, QuicksilverError, whereabouts
 from quicksilver.evaluator import Evaluator
 from quicksilver.metrics import Metric
 from quicksilver.package import open_package
@@ -59,7 +59,10 @@ class Serving:
         clock: Clock,
         metrics: Metrics,
         refresh_seconds: int,
+        max_age_seconds: int,
     ) -> None:
+        """``refresh_seconds`` is how often the route is confirmed after an answer; ``max_age_seconds`` is how
+        long it may go unconfirmed before a request has it confirmed first."""
         self._endpoint = endpoint
         self._registry = registry
         self._artifacts = artifacts
@@ -67,34 +70,41 @@ class Serving:
         self._clock = clock
         self._metrics = metrics
         self._refresh_ms = refresh_seconds * 1_000
+        self._max_age_ms = max_age_seconds * 1_000
         self._loaded: LoadedRoute | None = None
         self._due_ms = 0
+        self._confirmed_ms = 0
 
     def loaded_route(self) -> LoadedRoute:
         """The route served now. Raises ``NoModel`` where nothing could be loaded yet.
 
-        Only an environment that has nothing to serve loads while a request waits: there is no
-        answer to hurry for.
+        A request waits for the registry in two cases: there is nothing to serve, so no answer to hurry
+        for; or the environment has slept through changes (Lambda froze it, or no request came), and must
+        not answer by a route that may have been rolled back hours ago.
         """
-        if self._loaded is None:
+        if self._loaded is None or self._clock.now_ms() - self._confirmed_ms >= self._max_age_ms:
             self.refresh_if_due()
         if self._loaded is None:
             raise NoModel(f"No model version can answer for {self._endpoint} now.")
         return self._loaded
 
     def refresh_if_due(self) -> None:
-        """Take up a new route when its time has come. Never raises: the last good route stays."""
+        """Confirm the route, or take up a new one, when its time has come. Never raises: the last good one stays."""
         now = self._clock.now_ms()
         if now < self._due_ms:
             return
         try:
             self._refresh()
-        except QuicksilverError as error:
+            self._confirmed_ms = now
+        except Exception as error:
             self._metrics.count(Metric.ROUTE_REFRESH_FAILED)
-            fields = [str(field) for field in error.fields] if isinstance(error, InvalidInput) else []
-            logger.error(
-                "route refresh failed: %s", error, extra={"endpoint": self._endpoint, "fields": fields}
-            )
+            if isinstance(error, QuicksilverError):
+                fields = [str(field) for field in error.fields] if isinstance(error, InvalidInput) else []
+                logger.error(
+                    "route refresh failed: %s", error, extra={"endpoint": self._endpoint, "fields": fields}
+                )
+            else:
+                logger.error("route refresh failed", extra={"endpoint": self._endpoint, **whereabouts(error)})
         self._due_ms = now + (self._refresh_ms if self._loaded else min(self._refresh_ms, _RETRY_MS))
 
     def _refresh(self) -> None:

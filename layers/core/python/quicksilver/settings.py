@@ -15,6 +15,12 @@ from quicksilver.contract import EndpointName
 
 Name = Annotated[str, Field(min_length=1)]
 
+AFTER_ANSWER_SECONDS = 12
+"""The longest that the work after an answer takes when everything it calls hangs (see ``bootstrap``).
+
+A function's timeout must leave room for it: a function that is killed loses its answer and its record.
+"""
+
 
 class ScoreSettings(BaseSettings):
     """The score function of one endpoint."""
@@ -31,6 +37,7 @@ class ScoreSettings(BaseSettings):
     deadline_ms: Annotated[int, Field(ge=10, le=28_000)] = 1_000
     """Time from the start of a request within which every dependency must have answered."""
     route_refresh_seconds: Annotated[int, Field(ge=1, le=3_600)] = 10
+    route_max_age_seconds: Annotated[int, Field(ge=1, le=3_600)] = 60
 
 
 class RedeliverSettings(BaseSettings):

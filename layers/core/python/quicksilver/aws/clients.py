@@ -11,14 +11,6 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-PROMPT = Config(
-    connect_timeout=0.5,
-    read_timeout=2,
-    retries={"total_max_attempts": 2, "mode": "standard"},
-    tcp_keepalive=True,
-)
-"""Beside the request path: the work after an answer, where a hung call would use up the function's time."""
-
 STEADY = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 4, "mode": "standard"})
 """Off the request path."""
 
@@ -26,12 +18,12 @@ PARALLEL = STEADY.merge(Config(max_pool_connections=32))
 """For readers that fetch many objects at once."""
 
 
-def within(seconds: float) -> Config:
-    """On the request path: one attempt that ends within ``seconds``; the adapter retries while there is time."""
+def within(seconds: float, *, attempts: int = 1) -> Config:
+    """Calls whose every attempt ends within ``seconds``, for where somebody waits."""
     return Config(
         connect_timeout=seconds * 0.3,
         read_timeout=seconds * 0.7,
-        retries={"total_max_attempts": 1, "mode": "standard"},
+        retries={"total_max_attempts": attempts, "mode": "standard"},
         tcp_keepalive=True,
         max_pool_connections=4,
     )

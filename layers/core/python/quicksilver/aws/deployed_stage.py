@@ -23,7 +23,15 @@ from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.system import SystemClock, pause
 from quicksilver.errors import NotFound, Unavailable
+from quicksilver.metrics import Metric
 from quicksilver.registry import Registry
+
+
+class _Uncounted:
+    """Metrics of a process that has none: what matters here is raised to the person who waits."""
+
+    def count(self, name: Metric, value: int = 1) -> None:
+        """Count nothing."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,11 @@ class DeployedStage:
     @cached_property
     def features(self) -> DynamoDBFeatureStore:
         return DynamoDBFeatureStore(
-            self.client("dynamodb"), self.outputs["FeaturesTable"], attempt_seconds=1, pause=pause
+            self.client("dynamodb"),
+            self.outputs["FeaturesTable"],
+            attempt_seconds=1,
+            pause=pause,
+            metrics=_Uncounted(),
         )
 
     @cached_property

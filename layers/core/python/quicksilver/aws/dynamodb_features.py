@@ -5,6 +5,7 @@ Item: ``pk`` = ``<group>#<key>``, ``as_of`` = UTC epoch ms, and one attribute pe
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quicksilver.errors import FieldError, InvalidInput, Unavailable
-from quicksilver.ports import Deadline, FeatureKey, FeatureReading, FeatureRow
+from quicksilver.metrics import Metric
+from quicksilver.ports import Deadline, FeatureKey, FeatureReading, FeatureRow, Metrics
+
+logger = logging.getLogger(__name__)
 
 _WRITE_BATCH = 25  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 _WRITE_ROUNDS = 12
@@ -32,12 +36,19 @@ class DynamoDBFeatureStore:
     """``attempt_seconds`` is how long one call of the client can take at most; ``pause(attempt)`` waits before a retry."""
 
     def __init__(
-        self, client: Any, table: str, *, attempt_seconds: float, pause: Callable[[int], None]
+        self,
+        client: Any,
+        table: str,
+        *,
+        attempt_seconds: float,
+        pause: Callable[[int], None],
+        metrics: Metrics,
     ) -> None:
         self._client = client
         self._table = table
         self._attempt_seconds = attempt_seconds
         self._pause = pause
+        self._metrics = metrics
 
     def read(self, keys: Sequence[FeatureKey], names: Sequence[str], deadline: Deadline) -> FeatureReading:
         if not keys:
@@ -63,10 +74,13 @@ class DynamoDBFeatureStore:
             try:
                 response = self._client.batch_get_item(RequestItems=request)
             except ClientError as error:
-                if error.response.get("Error", {}).get("Code") in _RETRYABLE:
+                code = error.response.get("Error", {}).get("Code")
+                self._failed(str(code))
+                if code in _RETRYABLE:
                     continue
                 break
-            except BotoCoreError:
+            except BotoCoreError as error:
+                self._failed(type(error).__name__)
                 continue
             for item in response["Responses"].get(self._table, ()):
                 row = _row(by_pk[item["pk"]["S"]], item)
@@ -75,6 +89,10 @@ class DynamoDBFeatureStore:
             request = response.get("UnprocessedKeys") or {}
         unanswered = request.get(self._table, {}).get("Keys", ())
         return FeatureReading(rows, frozenset(by_pk[key["pk"]["S"]] for key in unanswered))
+
+    def _failed(self, error: str) -> None:
+        self._metrics.count(Metric.FEATURE_READS_FAILED)
+        logger.warning("feature read failed", extra={"error": error})
 
     def write(self, rows: Iterable[FeatureRow]) -> int:
         # A later row replaces an earlier one; BatchWriteItem refuses two items of one key.

@@ -17,7 +17,7 @@ from rich.json import JSON
 
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.cli.output import JsonOption, emit, explains_errors
-from quicksilver.cli.stage import StageOption, deployed_stage
+from quicksilver.cli.stage import LOCAL, StageOption, YesOption, confirm, deployed_stage
 from quicksilver.errors import FieldError, InvalidInput
 from quicksilver.local import checkout
 
@@ -37,10 +37,15 @@ def invoke(
         bool, typer.Option("--in-process", help="Run this checkout's handler here, on the stage's data.")
     ] = False,
     stage: StageOption = "local",
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Invoke a function with a saved event and show what it returned."""
     content = _read(event)
+    if stage != LOCAL:
+        confirm(
+            f"Invoke {function.value} on stage {stage}: what it does there is real, its records too.", yes=yes
+        )
     deployed = deployed_stage(stage)
     name = _physical_name(deployed, function, content)
     result = _run_here(deployed, function, name, content) if in_process else deployed.invoke(name, content)

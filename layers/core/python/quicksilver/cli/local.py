@@ -6,7 +6,7 @@ import dataclasses
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from quicksilver.cli.output import JsonOption, emit, explains_errors, progress
 from quicksilver.local.deployment import Deployment
@@ -53,14 +53,18 @@ def _report(emulator: Emulator, *, as_json: bool) -> None:
     data = {**dataclasses.asdict(status), "log": str(status.log), "outputs": outputs}
 
     def render() -> Table:
-        table = Table(show_header=False, box=None)
+        table = Table(Column(overflow="fold"), Column(overflow="fold"), show_header=False, box=None)
         state = "up" if status.healthy else "does not answer" if status.running else "down"
         rows = {"local AWS": state, "url": status.url, "log": str(status.log)}
         if status.running:
             rows |= {"process": str(status.pid), "since": str(status.started_at)}
         for stack, values in outputs.items():
             # What CDK exports for its own references between stacks is nobody's interface.
-            rows |= {f"{stack} {n}": v for n, v in values.items() if not n.startswith("ExportsOutput")}
+            rows |= {
+                f"{stack} {n}": v
+                for n, v in values.items()
+                if not n.startswith(("ExportsOutput", "ApiRestEndpoint"))
+            }
         for name, value in rows.items():
             table.add_row(name, value)
         return table

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from quicksilver.cli.output import JsonOption, emit, explains_errors
 from quicksilver.cli.stage import EndpointOption, StageOption, YesOption, confirm, deployed_stage
@@ -64,7 +64,9 @@ def list_(endpoint: EndpointOption, stage: StageOption = "local", as_json: JsonO
     versions = deployed_stage(stage).registry.model_versions(endpoint)
 
     def render() -> Table:
-        table = Table("model version", "registered at", "author", "package")
+        table = Table(
+            *(Column(n, overflow="fold") for n in ("model version", "registered at", "author", "package"))
+        )
         for version in versions:
             table.add_row(version.name, version.registered_at, version.author, version.package_sha256[:12])
         return table

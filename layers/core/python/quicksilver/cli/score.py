@@ -15,7 +15,7 @@ from quicksilver.cli.output import JsonOption, emit, explains_errors, fail
 from quicksilver.cli.stage import EndpointOption, StageOption, deployed_stage
 from quicksilver.errors import FieldError, InvalidInput
 
-EXAMPLE = "Example: quicksilver score --endpoint card-fraud --entity card_000042 --set amount=812.50 --set channel=online"
+EXAMPLE = "Example: quicksilver score --endpoint card-fraud --entity card_000042 --set amount=812.50 --set channel=ecommerce"
 
 
 @explains_errors

@@ -8,8 +8,10 @@ import typer
 
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.errors import Unavailable
-from quicksilver.local.deployment import STAGE as LOCAL
+from quicksilver.local import deployment
 from quicksilver.local.emulator import Emulator
+
+LOCAL = deployment.STAGE
 
 StageOption = Annotated[str, typer.Option("--stage", help="The deployed stage to talk to.")]
 EndpointOption = Annotated[str, typer.Option("--endpoint", help="The endpoint, for example card-fraud.")]

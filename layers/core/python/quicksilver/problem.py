@@ -1,0 +1,35 @@
+"""Problem details (RFC 9457): the one form in which a request is refused, here and at the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from quicksilver.errors import FieldError
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = 1
+
+# RFC 9110's names. Python's own differ between the versions that run here and on Lambda.
+_TITLES = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
+}
+
+
+def problem(
+    status: HTTPStatus, detail: str, *, instance: str | None = None, fields: Sequence[FieldError] = ()
+) -> dict[str, Any]:
+    """A problem as a JSON object; ``errors`` names each refused field and its reason."""
+    content: dict[str, Any] = {
+        "type": "about:blank",
+        "title": _TITLES.get(status, status.phrase),
+        "status": int(status),
+        "detail": detail,
+    }
+    if instance:
+        content["instance"] = instance
+    if fields:
+        content["errors"] = [{"field": item.field, "reason": item.reason} for item in fields]
+    return content
