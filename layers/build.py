@@ -155,6 +155,11 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _reason(error: subprocess.CalledProcessError) -> str:
+    """One line: the program that failed has itself said more, just before."""
+    return f"{Path(error.cmd[0]).name} ended with exit code {error.returncode}."
+
+
 def _table() -> Table:
     table = Table(title=f"Layers, unzipped MiB (Lambda allows {LAMBDA_LIMIT_MIB} with the function)")
     table.add_column("target")
@@ -181,7 +186,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     try:
                         build(layer, target)
                     except subprocess.CalledProcessError as error:
-                        console.print(f"[red]layer {layer} for {target} cannot be built[/red]: {error}")
+                        console.print(
+                            f"[red]layer {layer} for {target} cannot be built[/red]: {_reason(error)}"
+                        )
                         return 1
                 console.print(f"built layer {layer} for {target}")
     if not options.quiet:

@@ -163,3 +163,15 @@ def test_a_build_that_fails_leaves_the_old_layer(other_layers: Path, monkeypatch
     place = other_layers / ".build" / "arm64"
     assert (place / "runtime" / "python" / "module.py").read_text() == "one"
     assert sorted(path.name for path in place.iterdir()) == ["runtime", "runtime.recipe"]
+
+
+def test_a_layer_that_cannot_be_built_fails_the_command_in_one_line(
+    other_layers: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_such_version(lock: Path, packages: Path, target: str) -> None:
+        raise subprocess.CalledProcessError(2, [Path("/somewhere/uv"), "pip", "install"])
+
+    monkeypatch.setattr(layers_build, "_install", no_such_version)
+    assert layers_build.main(["arm64"]) == 1
+    said = capsys.readouterr().out
+    assert said == "layer runtime for arm64 cannot be built: uv ended with exit code 2.\n"
