@@ -53,14 +53,20 @@ def contract_content() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Trained:
-    """A booster, its contract, and vectors of shape (rows, 6) in contract order."""
+    """A booster, its contract, vectors of shape (rows, 6) in contract order, and their outcomes."""
 
     booster: Booster
     contract: Contract
     vectors: NDArray[np.float64]
+    target: NDArray[np.int64]
+
+    def pack(self, **changes: Any) -> Package:
+        """The model's package, with what a test wants otherwise."""
+        usual = {"reference": self.vectors, "target": self.target, "golden": 20, "metrics": {"auc": 0.9}}
+        return pack(self.booster, self.contract, **{**usual, **changes})
 
 
-def train(contract: Contract, seed: int = 7) -> Trained:
+def train(contract: Contract, seed: int = 7, categorical: str = "channel") -> Trained:
     import lightgbm
 
     rng = np.random.default_rng(seed)
@@ -77,13 +83,15 @@ def train(contract: Contract, seed: int = 7) -> Trained:
     )
     vectors[:, 4:6][rng.random((n, 2)) < 0.1] = np.nan
     signal = vectors[:, 0] / 80 + vectors[:, 3] / 2 + np.nan_to_num(vectors[:, 5]) * 20 + (vectors[:, 1] == 1)
-    target = (signal + rng.normal(size=n) > 4).astype(int)
+    target = (signal + rng.normal(size=n) > 4).astype(np.int64)
     booster = lightgbm.train(
         {"objective": "binary", "num_leaves": 15, "verbose": -1, "num_threads": 1, "seed": seed},
-        lightgbm.Dataset(vectors, target, feature_name=list(contract.names), categorical_feature=["channel"]),
+        lightgbm.Dataset(
+            vectors, target, feature_name=list(contract.names), categorical_feature=[categorical]
+        ),
         num_boost_round=25,
     )
-    return Trained(booster, contract, vectors)
+    return Trained(booster, contract, vectors, target)
 
 
 @pytest.fixture(scope="session")
@@ -93,13 +101,12 @@ def trained() -> Trained:
 
 @pytest.fixture(scope="session")
 def package(trained: Trained) -> Package:
-    return pack(trained.booster, trained.contract, golden=trained.vectors[:20], metrics={"auc": 0.9})
+    return trained.pack()
 
 
 @pytest.fixture(scope="session")
 def second_package(trained: Trained) -> Package:
-    other = train(trained.contract, seed=8)
-    return pack(other.booster, other.contract, golden=other.vectors[:20], metrics={"auc": 0.91})
+    return train(trained.contract, seed=8).pack(metrics={"auc": 0.91})
 
 
 @pytest.fixture(scope="session")

@@ -14,18 +14,17 @@ from quicksilver.contract import Contract
 from quicksilver.errors import InvalidPackage, NotFound
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.package import (
-    CONTRACT,
     GOLDEN,
     MANIFEST,
-    METRICS,
     MODEL,
+    REQUIRED_FILES,
     GoldenRow,
     Package,
     check_model,
     open_package,
     seal,
 )  # fmt: skip
-from quicksilver.packing import pack, read_package, write_package
+from quicksilver.package_files import read_package, write_package
 from tests.conftest import contract_content
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def resealed(package: Package, **changes: bytes) -> Package:
 
 
 def test_packing_twice_gives_the_same_bytes(trained: Trained, package: Package) -> None:
-    again = pack(trained.booster, trained.contract, golden=trained.vectors[:20], metrics={"auc": 0.9})
+    again = trained.pack()
     assert (again.sha256, again.files) == (package.sha256, package.files)
 
 
@@ -56,7 +55,7 @@ def test_a_folder_that_holds_something_is_not_written_to(package: Package, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["notes"]
 
 
-@pytest.mark.parametrize("name", [MODEL, CONTRACT, GOLDEN, METRICS])
+@pytest.mark.parametrize("name", sorted(REQUIRED_FILES))
 def test_a_flipped_byte_in_any_file_is_named(package: Package, name: str) -> None:
     files = dict(package.files)
     files[name] = bytes([files[name][0] ^ 1]) + files[name][1:]
@@ -96,26 +95,32 @@ def test_a_golden_row_off_by_one_ulp_is_found(package: Package) -> None:
 def test_a_contract_in_another_order_than_the_model_is_refused(trained: Trained) -> None:
     content = contract_content()
     content["features"][0], content["features"][1] = content["features"][1], content["features"][0]
-    with pytest.raises(InvalidPackage, match="does not fit the model"):
-        pack(trained.booster, Contract.model_validate(content), golden=trained.vectors[:5], metrics={})
-
-
-def test_a_contract_with_a_feature_less_is_refused(trained: Trained) -> None:
-    content = contract_content()
-    del content["features"][0]
     with pytest.raises(InvalidPackage) as refusal:
-        pack(trained.booster, Contract.model_validate(content), golden=trained.vectors[:5], metrics={})
-    assert str(refusal.value.fields[0]) == "golden: has 6 columns, not 5"
+        dataclasses.replace(trained, contract=Contract.model_validate(content)).pack()
+    assert str(refusal.value) == "The contract does not fit the model: its features are in another order."
+    assert refusal.value.fields[0].reason == "feature 1 is channel in the contract and amount in the model"
+
+
+def test_a_contract_with_a_feature_less_names_the_one_that_is_not_there(trained: Trained) -> None:
+    content = contract_content()
+    del content["features"][1]
+    with pytest.raises(InvalidPackage) as refusal:
+        dataclasses.replace(trained, contract=Contract.model_validate(content)).pack()
+    sentence = "The contract does not fit the model: the contract has 5 features and the model 6."
+    assert str(refusal.value) == sentence
+    assert [str(field) for field in refusal.value.fields] == [
+        "channel: is in the model and not in the contract"
+    ]
 
 
 def test_a_metric_that_is_no_number_is_refused(trained: Trained) -> None:
     with pytest.raises(InvalidPackage) as refusal:
-        pack(trained.booster, trained.contract, golden=trained.vectors[:5], metrics={"auc": math.nan})
+        trained.pack(metrics={"auc": math.nan})
     assert refusal.value.fields[0].field == "auc"
 
 
 def test_golden_rows_hold_lightgbms_own_numbers(trained: Trained, package: Package) -> None:
-    vectors = trained.vectors[:20]
+    vectors = trained.vectors[np.linspace(0, len(trained.vectors) - 1, 20).astype(int)]
     raw = trained.booster.predict(vectors, raw_score=True)
     contributions = trained.booster.predict(vectors, pred_contrib=True)
     for row, expected_raw, expected in zip(package.golden_rows, raw, contributions, strict=True):

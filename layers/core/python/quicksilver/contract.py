@@ -63,7 +63,8 @@ class Feature(BaseModel):
     ``categories`` are ordered: a category's code is its position, as LightGBM saw it in training.
     ``minimum`` and ``maximum`` are inclusive. ``max_age_seconds`` is the age from which an online
     value counts as stale. ``group`` is the feature group an online feature is stored in. ``sensitive``
-    says that the value is personal data, for whoever reads prediction records.
+    says that the value is personal data, for whoever reads prediction records. ``monotone`` is 1 where a
+    higher value may never lower the raw score, -1 where it may never raise it, and 0 where it may do both.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,6 +80,7 @@ class Feature(BaseModel):
     categories: tuple[str, ...] = ()
     max_age_seconds: Annotated[int, Field(gt=0)] | None = None
     sensitive: bool = False
+    monotone: Literal[-1, 0, 1] = 0
     reason_code: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{1,31}$")]
     reason: Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -91,6 +93,8 @@ class Feature(BaseModel):
             raise ValueError("an online feature needs max_age_seconds, and only an online feature has it")
         if (self.type is FeatureType.CATEGORY) != bool(self.categories):
             raise ValueError("a category feature needs categories, and only a category feature has them")
+        if self.monotone and self.type is FeatureType.CATEGORY:
+            raise ValueError("a category has no order, so it cannot be monotone")
         if len(set(self.categories)) != len(self.categories):
             raise ValueError("categories must be distinct")
         numeric = self.type in (FeatureType.NUMBER, FeatureType.INTEGER)
@@ -156,7 +160,8 @@ class Contract(BaseModel):
     """The ordered features of one model, for one endpoint.
 
     ``groups`` maps each feature group to the request field that names its row: ``entity_id`` or a
-    name under the request's ``keys``.
+    name under the request's ``keys``. ``protected`` names attributes that are monitored and can never be
+    model inputs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -166,6 +171,7 @@ class Contract(BaseModel):
     groups: dict[FeatureName, FeatureName] = Field(default_factory=dict)
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
     top_reasons: Annotated[int, Field(ge=1, le=20)] = 4
+    protected: tuple[FeatureName, ...] = ()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -173,6 +179,8 @@ class Contract(BaseModel):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"feature {name} appears more than once")
+        if forbidden := set(names) & set(self.protected):
+            raise ValueError(f"{min(forbidden)} is a protected attribute and cannot be a model input")
         used = {feature.group for feature in self.features if feature.group}
         if used - self.groups.keys():
             raise ValueError(f"group {min(used - self.groups.keys())} has no key in groups")

@@ -9,6 +9,9 @@
     │   ├── BodyTooLarge
     │   ├── InvalidContract       a contract that contradicts itself
     │   ├── InvalidPackage        a model package that is incomplete or altered
+    │   ├── InvalidData           rows for training or evaluation that cannot be used
+    │   ├── InvalidPolicy         a gate policy that contradicts itself
+    │   ├── NotAllowed            the registry's rules forbid it: its state, its author, its time
     │   ├── InvalidRoute          arms that cannot make a route
     │   └── InvalidQuery          SQL the archive cannot answer
     ├── NotFound                  an endpoint, model version, route or entity that is not there
@@ -71,6 +74,18 @@ class InvalidContract(InvalidInput):
 
 class InvalidPackage(InvalidInput):
     """The model package is incomplete, altered or inconsistent."""
+
+
+class InvalidData(InvalidInput):
+    """Rows for training or evaluation cannot be used as they are."""
+
+
+class InvalidPolicy(InvalidInput):
+    """The gate policy is not valid."""
+
+
+class NotAllowed(InvalidInput):
+    """The registry's rules forbid the change."""
 
 
 class InvalidRoute(InvalidInput):

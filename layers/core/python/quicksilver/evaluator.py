@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from quicksilver.errors import ModelNotLoadable
+from quicksilver.model_text import read_header
 
 # include/LightGBM/c_api.h
 _C_API_DTYPE_FLOAT64 = 1
@@ -109,12 +110,13 @@ class _Predictor:
 class LightGBMEvaluator:
     """A LightGBM model with one output, loaded from its text.
 
-    Raises ``ModelNotLoadable`` for a text LightGBM refuses, several classes, or an objective whose
+    Raises ``ModelNotLoadable`` for a text that was cut off or that LightGBM refuses, several classes, or an objective whose
     transform from raw score to score is not known here.
     """
 
     def __init__(self, model_text: bytes) -> None:
         self._score_slope = _score_slope(model_text)
+        read_header(model_text)
         self._booster = ctypes.c_void_p()
         iterations = ctypes.c_int()
         _call(
@@ -133,6 +135,11 @@ class LightGBMEvaluator:
         raw_score = float(raw(vector)[0])
         parts = contributions(vector)[:]
         return Evaluation(raw_score, tuple(parts[:-1]), parts[-1])
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether a score is a value of its own, and no probability."""
+        return self._score_slope is None
 
     def score(self, raw_score: float) -> float:
         """The logistic function of LightGBM's binary objective, ``1 / (1 + exp(-sigmoid * raw))``, or the raw score."""

@@ -20,15 +20,18 @@ from quicksilver.contract import Contract, EndpointName, contract_field_errors
 from quicksilver.errors import FieldError, InvalidPackage
 from quicksilver.evaluator import Evaluator
 from quicksilver.model_version import Sha256
+from quicksilver.profile import ReferenceProfile
 
 MANIFEST = "manifest.json"
 MODEL = "model.txt"
 CONTRACT = "contract.json"
 GOLDEN = "golden.jsonl"
 METRICS = "metrics.json"
+REFERENCE = "reference.json"
+MODEL_CARD = "model_card.md"
 
-REQUIRED_FILES = frozenset({MODEL, CONTRACT, GOLDEN, METRICS})
-MAX_FILE_BYTES = 512 * 1024 * 1024
+REQUIRED_FILES = frozenset({MODEL, CONTRACT, GOLDEN, METRICS, REFERENCE, MODEL_CARD})
+MAX_PACKAGE_BYTES = 512 * 1024 * 1024
 
 
 class Manifest(BaseModel):
@@ -82,6 +85,21 @@ class Package:
     @cached_property
     def golden_rows(self) -> tuple[GoldenRow, ...]:
         return tuple(_golden(number, line) for number, line in enumerate(self.files[GOLDEN].splitlines(), 1))
+
+    @cached_property
+    def reference(self) -> ReferenceProfile:
+        return ReferenceProfile.from_json(self.files[REFERENCE])
+
+    @cached_property
+    def metrics(self) -> Mapping[str, float]:
+        """The metrics of the training run, by name. Raises ``InvalidPackage`` for anything else than numbers."""
+        try:
+            content = json.loads(self.files[METRICS])
+            return {str(name): float(value) for name, value in content.items()}
+        except (ValueError, TypeError, AttributeError):
+            raise InvalidPackage(
+                "The metrics are malformed.", [FieldError(METRICS, "must map names to numbers")]
+            ) from None
 
 
 def sha256_hex(data: bytes) -> str:
@@ -148,15 +166,8 @@ def check_model(package: Package, evaluator: Evaluator) -> None:
 
     Raises ``InvalidPackage`` naming the first feature or row that differs.
     """
-    expected, actual = package.contract.names, evaluator.feature_names
-    if expected != actual:
-        position = next((i for i, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b), None)
-        reason = (
-            f"the contract has {len(expected)} features and the model {len(actual)}"
-            if position is None
-            else f"feature {position + 1} is {expected[position]} in the contract and {actual[position]} in the model"
-        )
-        raise InvalidPackage("The contract does not fit the model.", [FieldError("features", reason)])
+    expected = package.contract.names
+    check_features(expected, evaluator.feature_names)
     for number, row in enumerate(package.golden_rows, 1):
         if len(row.vector) != len(expected):
             raise InvalidPackage(
@@ -169,6 +180,28 @@ def check_model(package: Package, evaluator: Evaluator) -> None:
                 "The model does not give its golden rows.",
                 [FieldError(f"{GOLDEN}:{number}", f"gives raw score {raw_score!r}, not {row.raw_score!r}")],
             )
+
+
+def check_features(contract: tuple[str, ...], model: tuple[str, ...]) -> None:
+    """The contract names the model's features in the model's order. Raises ``InvalidPackage`` saying where not."""
+    errors = [
+        FieldError(name, "is in the model and not in the contract") for name in model if name not in contract
+    ]
+    errors += [
+        FieldError(name, "is in the contract and not in the model") for name in contract if name not in model
+    ]
+    if not errors:
+        errors = [
+            FieldError("features", f"feature {position} is {ours} in the contract and {theirs} in the model")
+            for position, (ours, theirs) in enumerate(zip(contract, model, strict=True), 1)
+            if ours != theirs
+        ][:1]
+        if not errors:
+            return
+        what = "its features are in another order"
+    else:
+        what = f"the contract has {len(contract)} features and the model {len(model)}"
+    raise InvalidPackage(f"The contract does not fit the model: {what}.", errors)
 
 
 def _altered(name: str) -> InvalidPackage:
