@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console, RenderableType
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from quicksilver.errors import InvalidInput, QuicksilverError
 
@@ -22,7 +23,8 @@ R = TypeVar("R")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 
-_out = Console(soft_wrap=True)
+# Into a file or a pipe as wide as our tables are made for; a terminal says its own width.
+_out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 100)
 _err = Console(stderr=True, soft_wrap=True)
 
 
@@ -71,6 +73,32 @@ def progress(first: str) -> Iterator[Callable[[str], None]]:
         return
     with _err.status(first) as status:
         yield lambda step: status.update(step)
+
+
+@contextmanager
+def progress_steps() -> Iterator[Callable[[str, int, int], None]]:
+    """Show ``step(name, done, total)`` as one bar per step on stderr; elsewhere than on a terminal, a line per step."""
+    if not _err.is_terminal:
+        said: list[str] = []
+
+        def say(step: str, _done: int, _total: int) -> None:
+            if step not in said:
+                said.append(step)
+                _err.print(step, markup=False, highlight=False)
+
+        yield say
+        return
+    with Progress(console=_err, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                for earlier in tasks.values():
+                    bar.update(earlier, completed=1, total=1)
+                tasks[step] = bar.add_task(step)
+            bar.update(tasks[step], completed=done, total=total)
+
+        yield show
 
 
 @contextmanager
