@@ -35,6 +35,7 @@ def build_contract() -> Contract:
         groups=GROUPS,
         features=(*_request(), *_card(), *_device(), *_merchant()),
         top_reasons=4,
+        protected=("age_band", "sex"),
     )
 
 

@@ -1,7 +1,6 @@
 """``make demo``: the whole story on a local AWS, from an empty machine to an archive that adds up.
 
-Deploy, simulate, train, pack, register, make champion, load features, replay transactions through the
-API, and check that what was answered is what LightGBM says and what the archive holds.
+Deploy, simulate, train, pack, gate, register, approve, load features, replay transactions through the API, and check that what was answered is what LightGBM says and what the archive holds.
 """
 
 from __future__ import annotations
@@ -18,22 +17,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from examples.card_fraud.contract import ENDPOINT
+from examples.card_fraud.handover import HandedOver, gate_line, hand_over
 from examples.card_fraud.metrics import evaluate
 from examples.card_fraud.replay import Replay, ReplayRow, select_replay
 from examples.card_fraud.train import Trained, train
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
 from quicksilver.cli.output import explains_errors
-from quicksilver.errors import NotFound, QuicksilverError, Unavailable
+from quicksilver.errors import QuicksilverError, Unavailable
 from quicksilver.local import checkout
 from quicksilver.local.deployment import STAGE, Deployment
 from quicksilver.local.emulator import Emulator
-from quicksilver.packing import pack, write_package
 from quicksilver.sql import query_predictions
 
 TRANSACTIONS = 500
@@ -59,22 +59,23 @@ def main() -> None:
     emulator = Emulator()
     with step("local AWS and stage=local") as say:
         emulator.start(say)
-        Deployment(emulator).deploy(say)
-    stage = DeployedStage(STAGE, emulator.aws_environment)
+        deployment = Deployment(emulator)
+        deployment.deploy(say)
+    stage, grace = (DeployedStage(STAGE, deployment.environment_of(name)) for name in ("ada", "grace"))
     with step("simulating 200,000 transactions and training on them"):
         trained = train()
-    with step("packing, registering, making it champion"):
-        model = publish(stage, trained)
+    with step("pack, gate, register as ada, approve as grace") as say:
+        handed_over = hand_over(stage, grace, trained, say)
     replay = select_replay(trained.contract, trained.transactions, trained.frame, n=TRANSACTIONS)
     with step("loading online features"):
         rows = stage.features.write(replay.feature_rows(SystemClock().now_ms()))
     with step("waiting until the endpoint answers with the new champion"):
-        wait_for_route(stage, replay.rows[0], model)
+        wait_for_route(stage, replay.rows[0], handed_over.model)
     scored = score_all(stage, replay)
     check_exact(trained, scored)
     with step("waiting for the archive"):
         archived = wait_for_archive(stage, {item.answer["prediction_id"] for item in scored})
-    report(stage, trained, model, rows, scored, archived)
+    report(stage, trained, handed_over, rows, scored, archived)
     console.print(
         f"\n[dim]{time.monotonic() - started:.0f} s in all. The stack stays up; stop it with:[/dim] make down"
     )
@@ -87,23 +88,6 @@ def step(title: str) -> Iterator[Callable[[str], None]]:
     with console.status(title) as status:
         yield lambda detail: status.update(f"{title}: {detail}")
     console.print(f"[green]done[/green] {title} [dim]{time.monotonic() - started:.1f} s[/dim]")
-
-
-def publish(stage: DeployedStage, trained: Trained) -> str:
-    """Pack and register the model and make it champion, unless it is; returns the model version's name."""
-    package = pack(trained.booster, trained.contract, golden=trained.golden(), metrics=trained.metrics)
-    folder = checkout() / "build" / "packages" / package.sha256[:12]
-    if not folder.exists():
-        write_package(package, folder)
-    author = stage.caller()
-    model = stage.registry.register(package, endpoint=ENDPOINT, author=author).name
-    try:
-        champion = stage.registry.current_route(ENDPOINT).champion.model
-    except NotFound:
-        champion = None
-    if champion != model:
-        stage.registry.set_champion(model, author=author)
-    return model
 
 
 def wait_for_route(stage: DeployedStage, row: ReplayRow, model: str) -> None:
@@ -175,14 +159,21 @@ def wait_for_archive(stage: DeployedStage, prediction_ids: set[str]) -> int:
 
 
 def report(
-    stage: DeployedStage, trained: Trained, model: str, rows: int, scored: list[Scored], archived: int
+    stage: DeployedStage,
+    trained: Trained,
+    handed_over: HandedOver,
+    rows: int,
+    scored: list[Scored],
+    archived: int,
 ) -> None:
     scores = np.array([item.answer["score"] for item in scored])
     outcomes = np.array([item.row.outcome for item in scored])
     p50, p99 = np.percentile([item.seconds * 1_000 for item in scored], [50, 99])
     inside = float(np.median([item.answer["timings"]["total_us"] for item in scored])) / 1_000
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    facts.add_row("model", f"{model}, held-out AUC {trained.metrics['auc']:.4f}")
+    facts.add_row("model", f"{handed_over.model}, held-out AUC {trained.metrics['auc']:.4f}")
+    facts.add_row("gates", gate_line(handed_over.report))
+    facts.add_row("model card", str(handed_over.card.relative_to(checkout())))
     facts.add_row("online features", f"{rows} rows")
     facts.add_row(
         "live AUC",
@@ -238,10 +229,12 @@ def try_next(body: Mapping[str, Any]) -> str:
             f"  {run} invoke score --event events/score_card_fraud.json --in-process",
             f'  {run} query "select status, count(*) as n, avg(score) as mean from predictions group by status"',  # noqa: S608
             f"  {run} model list --endpoint {ENDPOINT}",
+            f"  {run} registry history --endpoint {ENDPOINT}",
+            f"  {run} registry verify --endpoint {ENDPOINT}",
             f"  {run} local status",
         ]
     )
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

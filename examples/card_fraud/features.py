@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from examples.card_fraud.draft import CHANNELS, ECOMMERCE, ENTRY_MODES, NO_DEVICE
-from examples.card_fraud.frame import Column, Frame, partial, whole
 from examples.card_fraud.history import History
 from examples.card_fraud.population import CATEGORIES, DAY_MS, HOUR_MS, Floats, Ints
 from examples.card_fraud.simulator import Transactions, card_id, device_id, merchant_id
 from quicksilver.contract import Contract, Scalar, Source
+from quicksilver.frame import Column, Frame, partial, whole
 
 OUTCOME_DELAY_MS = 7 * DAY_MS
 """How long the nightly job waits until it believes an outcome."""

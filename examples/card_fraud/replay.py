@@ -14,10 +14,10 @@ import numpy as np
 
 from examples.card_fraud.draft import NO_DEVICE
 from examples.card_fraud.features import OnlineRows, online_rows, request_keys, request_values
-from examples.card_fraud.frame import Frame, encode_frame
 from examples.card_fraud.population import Ints
 from examples.card_fraud.simulator import Transactions, card_id
 from quicksilver.contract import Contract
+from quicksilver.frame import Frame, encode_frame
 from quicksilver.ports import FeatureKey, FeatureRow
 
 

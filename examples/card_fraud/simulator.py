@@ -1,7 +1,7 @@
 """The simulator: card transactions event by event, in order of time, with outcomes.
 
 ``simulate(config)`` is a pure function: the same configuration gives the same arrays, byte for byte.
-Habit, fraud, drift and outcomes draw from generators of their own, so turning one knob leaves what it
+Habit, fraud, drift, outcomes and protected attributes draw from generators of their own, so turning one knob leaves what it
 does not concern unchanged.
 """
 
@@ -17,6 +17,7 @@ from examples.card_fraud.draft import ECOMMERCE, NO_DEVICE, Draft, honest_draft,
 from examples.card_fraud.drift import apply_drift
 from examples.card_fraud.fraud import fraud_draft
 from examples.card_fraud.population import DAY_MS, EVERYWHERE, Bools, Floats, Ints, Population, populate
+from examples.card_fraud.protected import Protected, draw_protected
 
 NEVER = np.iinfo(np.int64).max
 
@@ -81,6 +82,7 @@ class Transactions:
     scheme: Ints
     outcome: Bools
     population: Population
+    protected: Protected
     start_ms: int
 
     def __len__(self) -> int:
@@ -114,8 +116,8 @@ def device_id(device: int) -> str:
 
 def simulate(config: SimulationConfig) -> Transactions:
     """Draw the transactions that ``config`` describes."""
-    seeds = np.random.SeedSequence(config.seed).spawn(5)
-    people, habit, fraud, drift, outcomes = (np.random.default_rng(seed) for seed in seeds)
+    seeds = np.random.SeedSequence(config.seed).spawn(6)
+    people, habit, fraud, drift, outcomes, watched = (np.random.default_rng(seed) for seed in seeds)
     start_ms, end_ms = config.start_ms, config.end_ms
     population = populate(people, cards=config.cards, start_ms=start_ms, end_ms=end_ms)
     n_fraud = round(config.transactions * config.fraud_rate)
@@ -157,6 +159,7 @@ def simulate(config: SimulationConfig) -> Transactions:
         scheme=draft.scheme,
         outcome=outcome,
         population=population,
+        protected=draw_protected(watched, config.cards),
         start_ms=start_ms,
     )
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings, strategies as st
 
 from examples.card_fraud.draft import ECOMMERCE, NO_DEVICE
 from examples.card_fraud.features import OUTCOME_DELAY_MS, PRIOR_TRANSACTIONS, compute_features
-from examples.card_fraud.frame import Column
 from examples.card_fraud.history import History
 from examples.card_fraud.population import DAY_MS, HOUR_MS
 from examples.card_fraud.simulator import SimulationConfig, Transactions, simulate
+from quicksilver.frame import Column
 
 DENSE = SimulationConfig(transactions=4_000, cards=120, days=40, fraud_rate=0.1)
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from examples.card_fraud.contract import build_contract
 from examples.card_fraud.features import compute_features
-from examples.card_fraud.frame import Column, encode_column, encode_frame, partial, whole
 from examples.card_fraud.simulator import SimulationConfig, simulate
 from quicksilver.contract import Contract, Feature, FeatureType, MissingPolicy, Source, Unusable
+from quicksilver.errors import InvalidData
+from quicksilver.frame import Column, encode_frame, partial, whole
 
 
 def encode_row(contract: Contract, frame: dict[str, Column], row: int) -> list[float]:
@@ -41,6 +42,10 @@ def test_a_frame_is_encoded_as_its_rows_are() -> None:
     assert np.isnan(rows[:, contract.names.index("merchant_category")]).any()
 
 
+def encode_one(feature: Feature, column: Column) -> NDArray[np.float64]:
+    return encode_frame(Contract(endpoint="an-endpoint", features=(feature,)), {"x": column})[:, 0]
+
+
 def feature(kind: str, missing: str, **more: Any) -> Feature:
     return Feature(
         name="x", type=FeatureType(kind), source=Source.REQUEST, missing=MissingPolicy(missing),
@@ -55,7 +60,7 @@ def test_categories_are_encoded_as_their_rows_are(cells: list[tuple[int, bool]])
     known = feature("category", "default", categories=("d", "b", "a"), default="b")
     contract = Contract(endpoint="an-endpoint", features=(known,))
     expected = [encode_row(contract, {"x": column}, row)[0] for row in range(len(cells))]
-    assert encode_column(known, column).tolist() == expected
+    assert encode_one(known, column).tolist() == expected
 
 
 @given(st.lists(st.tuples(st.floats(-9, 9), st.booleans()), min_size=1))
@@ -64,18 +69,19 @@ def test_numbers_out_of_range_follow_the_policy_as_their_rows_do(cells: list[tup
     ranged = feature("number", "missing", minimum=-2.5, maximum=4)
     contract = Contract(endpoint="an-endpoint", features=(ranged,))
     expected = [encode_row(contract, {"x": column}, row)[0] for row in range(len(cells))]
-    assert same_bits(encode_column(ranged, column), np.array(expected))
+    assert same_bits(encode_one(ranged, column), np.array(expected))
 
 
 def test_rows_that_serving_would_refuse_stop_the_training() -> None:
-    with pytest.raises(ValueError, match="x: 1 rows would be refused"):
-        encode_column(feature("number", "reject", minimum=0), whole(np.array([1.0, -1.0])))
+    with pytest.raises(InvalidData) as refusal:
+        encode_one(feature("number", "reject", minimum=0), whole(np.array([1.0, -1.0])))
+    assert [str(field) for field in refusal.value.fields] == ["x: 1 rows would be refused in serving"]
 
 
 @pytest.mark.parametrize(
     ("kind", "column"),
     [
-        ("integer", whole(np.array([1.0]))),
+        ("integer", whole(np.array([1.5]))),
         ("boolean", whole(np.array([1]))),
         ("number", whole(np.array([True]))),
         ("number", whole(np.array([0]), ("a",))),
@@ -83,8 +89,14 @@ def test_rows_that_serving_would_refuse_stop_the_training() -> None:
     ],
 )
 def test_a_column_of_the_wrong_kind_is_refused(kind: str, column: Column) -> None:
-    with pytest.raises(TypeError, match="x: "):
-        encode_column(feature(kind, "missing"), column)
+    with pytest.raises(InvalidData) as refusal:
+        encode_one(feature(kind, "missing"), column)
+    assert refusal.value.fields[0].field == "x"
+
+
+def test_whole_numbers_in_a_column_of_floats_are_integers_as_they_are_in_a_request() -> None:
+    column = partial(np.array([3.0, 0.0]), np.array([True, False]))
+    assert same_bits(encode_one(feature("integer", "missing"), column), np.array([3.0, np.nan]))
 
 
 def test_the_contract_uses_every_type_source_and_policy() -> None:

@@ -15,8 +15,9 @@ from examples.card_fraud.simulator import SimulationConfig
 from examples.card_fraud.train import Trained, fit, train
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.features import Cause, build_vector, check_names, feature_keys
+from quicksilver.frame import encode_rows
+from quicksilver.gates.data import EvaluationData
 from quicksilver.package import check_model
-from quicksilver.packing import pack
 from quicksilver.ports import FeatureReading
 from quicksilver.request import parse_request
 
@@ -108,6 +109,19 @@ def test_stored_values_are_plain_and_finite(replay: Replay) -> None:
 
 
 def test_the_trained_model_packs(trained: Trained) -> None:
-    package = pack(trained.booster, trained.contract, golden=trained.golden(20), metrics=trained.metrics)
+    package = trained.pack()
     check_model(package, LightGBMEvaluator(package.model_text))
-    assert len(package.golden_rows) == 20
+    assert (len(package.golden_rows), package.reference.rows) == (200, len(trained.held_out))
+    assert package.metrics == trained.metrics
+
+
+def test_the_evaluation_rows_are_the_held_out_ones_with_groups_that_models_never_see(
+    trained: Trained,
+) -> None:
+    data = EvaluationData.from_bytes(trained.evaluation())
+    encoded = encode_rows(trained.contract, data.frame(trained.contract))
+    assert encoded.vectors.tobytes() == trained.held_out.vectors.tobytes()
+    assert data.target.tolist() == trained.held_out.outcomes.tolist()
+    assert data.groups("sex").names == ("female", "male", "unknown")
+    assert data.groups("age_band").names == ("30-to-59", "over-59", "under-30", "unknown")
+    assert not {"sex", "age_band"} & set(trained.contract.names)
