@@ -10,14 +10,21 @@ from aws_cdk import App
 from stacks.config import ConfigError, Stage, load_stage
 from stacks.constructs.compliance import check_every_synth
 from stacks.constructs.layers import LAYERS_ROOT
+from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
+from stacks.policies import POLICIES_ROOT
 from stacks.scoring_stack import ScoringStack
 
 
-def build(app: App, stage: Stage, *, layers_root: Path = LAYERS_ROOT) -> None:
+def build(
+    app: App, stage: Stage, *, layers_root: Path = LAYERS_ROOT, policies_root: Path = POLICIES_ROOT
+) -> None:
     check_every_synth(app)
     data = DataStack(app, stage=stage)
-    ScoringStack(app, stage=stage, data=data, layers_root=layers_root)
+    scoring = ScoringStack(app, stage=stage, data=data, layers_root=layers_root)
+    control = ControlStack(app, stage=stage, data=data, layers_root=layers_root, policies_root=policies_root)
+    # The scoring API gives the account the role that every API's access log needs.
+    control.add_stack_dependency(scoring)
 
 
 if __name__ == "__main__":

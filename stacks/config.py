@@ -25,6 +25,9 @@ ONE_VCPU_MIB = 1769
 
 LAMBDA_NAME_LIMIT = 64
 
+SEVEN_YEARS_DAYS = 2_557
+"""A choice to be made with those who must answer for past decisions: the lock outlasts every stage's logs."""
+
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9]{1,15}")
 _ENDPOINT_NAME = re.compile(ENDPOINT_NAME_PATTERN)
 _RUNTIME = re.compile(r"python3\.\d+")
@@ -92,7 +95,7 @@ class Endpoint:
     name: str
     throttle: Throttle
     deadline_ms: int = 1_000
-    timeout_seconds: int = 15
+    timeout_seconds: int = 16
     memory_mib: int = ONE_VCPU_MIB
     provisioned_concurrency: int = 0
     alarm_latency_ms: int = 500
@@ -148,13 +151,16 @@ class Stage:
 
     ``emulated`` says that it runs on an emulator of AWS: nothing there outlives a test, and what the
     emulator does not have (CodeDeploy, percentile alarms) is left out. ``client_throttle`` bounds one
-    API key; each endpoint's own throttle bounds the endpoint.
+    API key; each endpoint's own throttle bounds the endpoint, and ``registry_throttle`` the registry API.
+    ``artefact_lock_days`` is how long no model package and no evidence can be deleted; 0 on an emulator.
     """
 
     name: str
     endpoints: tuple[Endpoint, ...]
     client_throttle: Throttle
     log_retention: LogRetention
+    registry_throttle: Throttle = Throttle(rate_per_second=50, burst=100)
+    artefact_lock_days: int = 0
     emulated: bool = False
     release: Release = Release.CANARY
     architecture: Architecture = Architecture.ARM64
@@ -185,6 +191,11 @@ class Stage:
             self.emulated == (self.release is Release.DIRECT),
             f"Stage {self.name} has the release {self.release.value}; direct is for emulated stages, and only for them.",
         )
+        _require(
+            (0 if self.emulated else 1) <= self.artefact_lock_days <= (0 if self.emulated else 36_500),
+            f"Stage {self.name} locks its artefacts for {self.artefact_lock_days} days; "
+            "it must be 1 to 36500 on AWS and 0 on an emulator.",
+        )
         for endpoint in self.endpoints:
             _require(
                 self.emulated == (endpoint.provisioned_concurrency == 0),
@@ -198,8 +209,12 @@ class Stage:
         return "local" if self.emulated else self.architecture.value
 
     def function_name(self, service: str) -> str:
-        """The physical name of a function; ``service`` is ``score-<endpoint>`` or ``redeliver``."""
+        """The physical name of a function; ``service`` is ``score-<endpoint>``, ``redeliver`` or ``registry``."""
         return f"quicksilver-{self.name}-{service}"
+
+    def registry_role_name(self, region: str) -> str:
+        """The physical name of the registry function's role. Roles are the account's, not a region's."""
+        return f"{self.function_name('registry')}-{region}"
 
 
 def _local() -> Stage:
@@ -216,6 +231,7 @@ def _local() -> Stage:
             Endpoint(name="credit-line", throttle=throttle),
         ),
         client_throttle=throttle,
+        registry_throttle=throttle,
         log_retention=LogRetention.ONE_DAY,
     )
 
@@ -231,6 +247,7 @@ def _dev() -> Stage:
         ),
         client_throttle=throttle,
         log_retention=LogRetention.TWO_WEEKS,
+        artefact_lock_days=1,
     )
 
 
@@ -253,6 +270,7 @@ def _staging() -> Stage:
         ),
         client_throttle=Throttle(rate_per_second=500, burst=500),
         log_retention=LogRetention.ONE_MONTH,
+        artefact_lock_days=30,
     )
 
 
@@ -276,6 +294,7 @@ def _prod() -> Stage:
         ),
         client_throttle=Throttle(rate_per_second=2_000, burst=2_000),
         log_retention=LogRetention.ONE_YEAR,
+        artefact_lock_days=SEVEN_YEARS_DAYS,
     )
 
 

@@ -2,10 +2,12 @@
 
 Outside an emulated stage nothing here is deleted with the stack, and the stack itself is protected
 from deletion. There is one customer-managed key per class of data, so that access to one class can be
-taken away without touching the others.
+taken away without touching the others, and one that signs approvals.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from aws_cdk import (
     CfnOutput,
@@ -20,8 +22,19 @@ from aws_cdk import (
 from constructs import Construct
 
 from stacks.config import Stage
+from stacks.constructs.artefact_bucket import ArtefactBucket
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.private_bucket import AccessLogBucket, PrivateBucket
+
+_WRITES = (
+    "dynamodb:BatchWriteItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:PartiQLDelete",
+    "dynamodb:PartiQLInsert",
+    "dynamodb:PartiQLUpdate",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+)
 
 
 class DataStack(Stack):
@@ -43,6 +56,7 @@ class DataStack(Stack):
             "predictions", "Prediction records, in flight and archived, and the logs"
         )
         self._let_logs_use(self.predictions_key)
+        self.signing_key = self._signing_key()
 
         self.features = self._table("Features", key=self.features_key)
         self.registry = self._table(
@@ -50,6 +64,8 @@ class DataStack(Stack):
             key=self.models_key,
             sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
             deletion_protection=not stage.emulated,
+            # A change made by hand would be in no history.
+            policy=[self._deny_all_but_the_registry("TheRegistryAloneWrites", _WRITES)],
         )
         self.predictions = kinesis.Stream(
             self,
@@ -69,14 +85,13 @@ class DataStack(Stack):
         )
 
         access_logs = AccessLogBucket(self, "AccessLogs", removal_policy=self._removal_policy)
-        self.models = PrivateBucket(
+        self.models = ArtefactBucket(
             self,
             "Models",
+            stage=stage,
             key=self.models_key,
             access_logs=access_logs,
             removal_policy=self._removal_policy,
-            # Any past decision can be scored again, so no byte of a model is ever dropped.
-            keeps_all_versions=True,
         )
         self.archive = PrivateBucket(
             self,
@@ -91,6 +106,7 @@ class DataStack(Stack):
         CfnOutput(self, "PredictionsStream", value=self.predictions.stream_name)
         CfnOutput(self, "ModelsBucket", value=self.models.bucket_name)
         CfnOutput(self, "ArchiveBucket", value=self.archive.bucket_name)
+        CfnOutput(self, "SigningKey", value=self.signing_key.key_arn)
 
     def _key(self, data_class: str, description: str) -> kms.Key:
         return kms.Key(
@@ -100,6 +116,43 @@ class DataStack(Stack):
             description=f"{description} ({self._stage.name})",
             enable_key_rotation=True,
             removal_policy=self._removal_policy,
+        )
+
+    def _signing_key(self) -> kms.Key:
+        """What makes an approval: a pair of keys whose private half never leaves KMS.
+
+        Its public half, which anyone who may read it can verify with, must outlive every approval: such keys do
+        not rotate. The registry function alone signs. A principal that may do everything, as administrators
+        do, is held back by the key's own policy, for an approval is a person's word checked by the registry.
+        """
+        key = kms.Key(
+            self,
+            "ApprovalsKey",
+            alias=f"quicksilver/{self._stage.name}/approvals",
+            description=f"Signs the approvals of model versions ({self._stage.name})",
+            key_spec=kms.KeySpec.ECC_NIST_P256,
+            key_usage=kms.KeyUsage.SIGN_VERIFY,
+            removal_policy=self._removal_policy,
+        )
+        key.add_to_resource_policy(self._deny_all_but_the_registry("TheRegistryAloneSigns", ["kms:Sign"]))
+        return key
+
+    def _deny_all_but_the_registry(self, sid: str, actions: Sequence[str]) -> iam.PolicyStatement:
+        """Deny actions on the resource whose policy this goes into to everyone but the registry function."""
+        role = self.format_arn(
+            service="iam",
+            region="",
+            resource="role",
+            # By name, since the role is in a stack that needs this one.
+            resource_name=self._stage.registry_role_name(self.region),
+        )
+        return iam.PolicyStatement(
+            sid=sid,
+            effect=iam.Effect.DENY,
+            principals=[iam.AnyPrincipal()],
+            actions=list(actions),
+            resources=["*"],
+            conditions={"ArnNotEquals": {"aws:PrincipalArn": role}},
         )
 
     def _let_logs_use(self, key: kms.Key) -> None:
@@ -136,6 +189,7 @@ class DataStack(Stack):
         key: kms.IKey,
         sort_key: dynamodb.Attribute | None = None,
         deletion_protection: bool = False,
+        policy: Sequence[iam.PolicyStatement] = (),
     ) -> dynamodb.Table:
         return dynamodb.Table(
             self,
@@ -149,5 +203,6 @@ class DataStack(Stack):
                 point_in_time_recovery_enabled=True
             ),
             deletion_protection=deletion_protection,
+            resource_policy=iam.PolicyDocument(statements=list(policy)) if policy else None,
             removal_policy=self._removal_policy,
         )

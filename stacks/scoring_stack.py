@@ -21,6 +21,7 @@ from constructs import Construct
 
 from quicksilver.archive import UNDELIVERED_PREFIX
 from stacks.config import Endpoint, Release, Stage
+from stacks.constructs.artefact_bucket import PACKAGES
 from stacks.constructs.function import Function
 from stacks.constructs.layers import LAYERS_ROOT, Layers
 from stacks.constructs.live_alias import CodeRelease, LiveAlias
@@ -95,6 +96,7 @@ class ScoringStack(Stack):
                 "predictions_stream": data.predictions.stream_name,
                 "models_bucket": data.models.bucket_name,
                 "archive_bucket": data.archive.bucket_name,
+                "signing_key": data.signing_key.key_arn,
                 "deadline_ms": str(endpoint.deadline_ms),
             },
             memory_mib=endpoint.memory_mib,
@@ -108,6 +110,7 @@ class ScoringStack(Stack):
             function.own_role,
             actions=["s3:GetObject"],
             bucket=data.models,
+            prefix=PACKAGES,
             reason="A route may name any registered model version, and packages are stored by their SHA-256.",
         )
         allow_objects(
@@ -119,6 +122,7 @@ class ScoringStack(Stack):
         )
         _allow(function, ["kms:Decrypt"], data.features_key.key_arn, data.models_key.key_arn)
         _allow(function, ["kms:GenerateDataKey"], data.predictions_key.key_arn)
+        _allow(function, ["kms:Verify"], data.signing_key.key_arn)
         return function
 
     def _redeliver_function(self) -> None:

@@ -7,19 +7,24 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
 from quicksilver.aws.api import ApiAnswer
 from quicksilver.aws.deployed_stage import DeployedStage
+from quicksilver.gates.policy import Policy
 from quicksilver.local import checkout
 from quicksilver.local.deployment import STAGE, Deployment
 from quicksilver.local.emulator import Emulator
+from quicksilver.local.people import PEOPLE
 from quicksilver.package import Package
+from quicksilver.routing import Arm, Role
 from quicksilver.sql import query_predictions
+from tests.approvals import report
 
 T = TypeVar("T")
 
@@ -33,8 +38,14 @@ def eventually(probe: Callable[[], T | None], what: str, seconds: float = 30) ->
     return answer
 
 
+@dataclass(frozen=True)
 class LocalStack(DeployedStage):
-    """``stage=local`` with what only tests do to it."""
+    """``stage=local`` as ada sees it, with what only tests do to it."""
+
+    people: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def as_(self, person: str) -> DeployedStage:
+        return DeployedStage(self.stage, self.people[person])
 
     def score(self, request: Any, endpoint: str = "card-fraud") -> ApiAnswer:
         """Post a request: an object as JSON, text and bytes as they are."""
@@ -43,10 +54,26 @@ class LocalStack(DeployedStage):
             body = json.dumps(request).encode()
         return self.api.post(f"/v1/{endpoint}/score", body)
 
+    def approve(self, package: Package, endpoint: str = "card-fraud") -> str:
+        """Register, gate and approve a package, as two people; returns the model version's name."""
+        self.artifacts.put(package.sha256, package.files)
+        model = self.registry.register(endpoint, package.sha256)
+        if model.approval is None:
+            by = Policy.from_toml((checkout() / "policies" / f"{endpoint}.toml").read_text())
+            self.registry.add_evidence(model.name, report(package, by))
+            self.as_("grace").registry.approve(model.name, reason="It passed.")
+        return model.name
+
+    def route_to(self, package: Package, endpoint: str = "card-fraud") -> str:
+        """Approve a package and make it champion."""
+        model = self.approve(package, endpoint)
+        arm = Arm(model=model, package_sha256=package.sha256, role=Role.CHAMPION, share_bp=10_000)
+        self.as_("grace").registry.set_route(endpoint, [arm], reason="It passed.")
+        return model
+
     def put_champion(self, package: Package, endpoint: str = "card-fraud") -> str:
-        """Register a package, make it champion, and wait until the endpoint answers with it."""
-        model = self.registry.register(package, endpoint=endpoint, author="tests").name
-        self.registry.set_champion(model, author="tests")
+        """Make a package champion, and let the next request meet an environment that knows it."""
+        model = self.route_to(package, endpoint)
         self.new_environment(endpoint)
         return model
 
@@ -90,8 +117,10 @@ def running_stack() -> Iterator[LocalStack]:
     emulator = Emulator(folder, port=port)
     emulator.start()
     try:
-        Deployment(emulator).deploy()
-        yield LocalStack(STAGE, emulator.aws_environment)
+        deployment = Deployment(emulator)
+        deployment.deploy()
+        people = {name: deployment.environment_of(name) for name in PEOPLE}
+        yield LocalStack(STAGE, people["ada"], people)
     finally:
         emulator.stop()
         shutil.rmtree(folder)

@@ -13,6 +13,7 @@ from aws_cdk import (
     Duration,
     IgnoreMode,
     RemovalPolicy,
+    Token,
     aws_iam as iam,
     aws_kms as kms,
     aws_lambda as lambda_,
@@ -20,19 +21,25 @@ from aws_cdk import (
 from constructs import Construct
 
 from quicksilver.metrics import NAMESPACE
-from stacks.config import Stage
+from stacks.config import ConfigError, Stage
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.encrypted_log_group import EncryptedLogGroup
 from stacks.constructs.layers import Layers, architecture, python_runtime
 
 LAMBDAS_ROOT = Path(__file__).resolve().parents[2] / "lambdas"
 
+ENVIRONMENT_LIMIT_BYTES = 4_096
+"""Lambda's limit for all of a function's variables together, names and values."""
+
+_UNKNOWN_VALUE_BYTES = 128
+"""Room kept for a value that only a deployment knows: the name of a table or a bucket, the ARN of a key."""
+
 
 class Function(lambda_.Function):
     """The handler in ``lambdas/<folder>``, deployed as ``quicksilver-<stage>-<service>``.
 
     ``settings`` becomes the environment under the prefix ``QUICKSILVER_``: exactly the fields of the
-    function's settings model.
+    function's settings model. Raises ``ConfigError`` where Lambda would not take so much of it.
     """
 
     def __init__(
@@ -50,11 +57,20 @@ class Function(lambda_.Function):
         memory_mib: int,
         timeout: Duration,
         provisioned_concurrency: int = 0,
+        role_name: str | None = None,
     ) -> None:
+        environment = {
+            **{f"QUICKSILVER_{name.upper()}": value for name, value in settings.items()},
+            "POWERTOOLS_SERVICE_NAME": service,
+            "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
+            "POWERTOOLS_LOG_LEVEL": "INFO",
+        }
+        _require_room(stage.function_name(service), environment)
         log_group = EncryptedLogGroup(scope, f"{id}Logs", stage=stage, key=log_key)
         role = iam.Role(
             scope,
             f"{id}Role",
+            role_name=role_name,
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             description=f"What {stage.function_name(service)} may do",
         )
@@ -71,12 +87,7 @@ class Function(lambda_.Function):
                 str(LAMBDAS_ROOT / folder), exclude=["__pycache__", "*.pyc"], ignore_mode=IgnoreMode.GIT
             ),
             layers=list(layers.all),
-            environment={
-                **{f"QUICKSILVER_{name.upper()}": value for name, value in settings.items()},
-                "POWERTOOLS_SERVICE_NAME": service,
-                "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
-                "POWERTOOLS_LOG_LEVEL": "INFO",
-            },
+            environment=environment,
             memory_size=memory_mib,
             timeout=timeout,
             role=role,
@@ -96,4 +107,15 @@ class Function(lambda_.Function):
             self,
             "AwsSolutions-L1",
             reason="The layers hold compiled libraries built and tested for this runtime; it moves with their locks.",
+        )
+
+
+def _require_room(name: str, environment: Mapping[str, str]) -> None:
+    total = sum(
+        len(variable) + (_UNKNOWN_VALUE_BYTES if Token.is_unresolved(value) else len(value.encode()))
+        for variable, value in environment.items()
+    )
+    if total > ENVIRONMENT_LIMIT_BYTES:
+        raise ConfigError(
+            f"The environment of {name} would take {total} bytes; Lambda allows {ENVIRONMENT_LIMIT_BYTES}."
         )

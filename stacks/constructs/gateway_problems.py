@@ -1,4 +1,4 @@
-"""What API Gateway itself refuses, in the words of the score function: problem details (RFC 9457).
+"""What API Gateway itself refuses, in the words of our functions: problem details (RFC 9457).
 
 Each response type has its own status and sentence, since a template cannot see the status it is sent with.
 No internal message passes: the gateway's own texts name methods, keys and credentials.
@@ -14,13 +14,13 @@ from aws_cdk import aws_apigateway as apigateway
 from quicksilver.problem import PROBLEM_JSON, RETRY_AFTER_SECONDS, problem
 
 _PROBLEMS: tuple[tuple[str, HTTPStatus, str], ...] = (
-    ("ACCESS_DENIED", HTTPStatus.FORBIDDEN, "The caller may not invoke this endpoint."),
-    ("BAD_REQUEST_BODY", HTTPStatus.BAD_REQUEST, "The body is not what the endpoint accepts."),
+    ("ACCESS_DENIED", HTTPStatus.FORBIDDEN, "The caller may not make this request."),
+    ("BAD_REQUEST_BODY", HTTPStatus.BAD_REQUEST, "The body is not what is accepted here."),
     ("BAD_REQUEST_PARAMETERS", HTTPStatus.BAD_REQUEST, "A parameter is missing or not accepted."),
     ("EXPIRED_TOKEN", HTTPStatus.FORBIDDEN, "The credentials that signed the request have expired."),
-    ("INTEGRATION_FAILURE", HTTPStatus.GATEWAY_TIMEOUT, "The endpoint could not be reached; try again."),
-    ("INTEGRATION_TIMEOUT", HTTPStatus.GATEWAY_TIMEOUT, "The endpoint did not answer in time; try again."),
-    ("INVALID_API_KEY", HTTPStatus.FORBIDDEN, "The API key is missing or not valid for this endpoint."),
+    ("INTEGRATION_FAILURE", HTTPStatus.GATEWAY_TIMEOUT, "The function could not be reached; try again."),
+    ("INTEGRATION_TIMEOUT", HTTPStatus.GATEWAY_TIMEOUT, "The function did not answer in time; try again."),
+    ("INVALID_API_KEY", HTTPStatus.FORBIDDEN, "The API key is missing or not valid here."),
     ("INVALID_SIGNATURE", HTTPStatus.FORBIDDEN, "The request's signature does not match the request."),
     # Also what the gateway answers for a path or a method it does not have.
     (
@@ -35,7 +35,7 @@ _PROBLEMS: tuple[tuple[str, HTTPStatus, str], ...] = (
     ("UNAUTHORIZED", HTTPStatus.UNAUTHORIZED, "The caller is not known."),
     ("UNSUPPORTED_MEDIA_TYPE", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json."),
     ("DEFAULT_4XX", HTTPStatus.BAD_REQUEST, "The request was refused."),
-    ("DEFAULT_5XX", HTTPStatus.INTERNAL_SERVER_ERROR, "The request could not be scored."),
+    ("DEFAULT_5XX", HTTPStatus.INTERNAL_SERVER_ERROR, "The request could not be answered."),
 )
 _WORTH_RETRYING = ("THROTTLED", "INTEGRATION_TIMEOUT", "INTEGRATION_FAILURE")
 

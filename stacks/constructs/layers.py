@@ -22,11 +22,25 @@ LOCK_MARKER = ".lock-sha256"
 """In each built layer: the SHA-256, in hex, of the requirements.txt it was built from."""
 
 _NEVER_SHIPPED = ("__pycache__", "*.pyc", "*.egg-info", LOCK_MARKER)
+# What makes, judges and shows models imports libraries that no layer has.
 _NOT_ON_LAMBDA = (
     "/native/",
     "/python/quicksilver/cli/",
     "/python/quicksilver/local/",
+    "/python/quicksilver/contract_draft.py",
+    "/python/quicksilver/frame.py",
+    "/python/quicksilver/model_card*.py",
+    "/python/quicksilver/package_diff.py",
     "/python/quicksilver/packing.py",
+    "/python/quicksilver/profile_builder.py",
+    "/python/quicksilver/templates/",
+    "/python/quicksilver/training_frame.py",
+    "/python/quicksilver/training_metrics.py",
+    # Gates run where models are trained; the registry reads their policies and reports.
+    "/python/quicksilver/gates/*",
+    "!/python/quicksilver/gates/__init__.py",
+    "!/python/quicksilver/gates/policy.py",
+    "!/python/quicksilver/gates/report.py",
 )
 
 

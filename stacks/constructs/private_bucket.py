@@ -43,6 +43,7 @@ class PrivateBucket(s3.Bucket):
         access_logs: AccessLogBucket,
         removal_policy: RemovalPolicy,
         keeps_all_versions: bool = False,
+        lock: s3.ObjectLockRetention | None = None,
     ) -> None:
         kept = None if keeps_all_versions else Duration.days(30)
         super().__init__(
@@ -63,5 +64,7 @@ class PrivateBucket(s3.Bucket):
                     noncurrent_version_expiration=kept,
                 )
             ],
+            object_lock_enabled=True if lock else None,
+            object_lock_default_retention=lock,
             removal_policy=removal_policy,
         )

@@ -12,7 +12,6 @@ from http import HTTPStatus
 
 from aws_cdk import (
     CfnOutput,
-    RemovalPolicy,
     aws_apigateway as apigateway,
     aws_kms as kms,
     aws_lambda as lambda_,
@@ -22,26 +21,8 @@ from constructs import Construct
 from quicksilver.errors import FieldError
 from quicksilver.problem import PROBLEM_JSON, problem
 from stacks.config import Stage, Throttle
-from stacks.constructs.compliance import acknowledge
-from stacks.constructs.encrypted_log_group import EncryptedLogGroup
-from stacks.constructs.gateway_problems import answer_with_problems
 from stacks.constructs.request_model import RequestModel
-
-# Who, what, when, how long. Never a body, a header or a path parameter a caller may have put data in.
-_ACCESS_LOG_LINE = {
-    "requestId": "$context.requestId",
-    "extendedRequestId": "$context.extendedRequestId",
-    "requestTimeEpoch": "$context.requestTimeEpoch",
-    "caller": "$context.identity.userArn",
-    "apiKeyId": "$context.identity.apiKeyId",
-    "method": "$context.httpMethod",
-    "resource": "$context.resourcePath",
-    "status": "$context.status",
-    "refusal": "$context.error.responseType",
-    "responseLatencyMs": "$context.responseLatency",
-    "integrationLatencyMs": "$context.integrationLatency",
-    "responseBytes": "$context.responseLength",
-}
+from stacks.constructs.signed_api import SignedApi, explain_signed_method
 
 
 class ScoringApi(Construct):
@@ -59,8 +40,24 @@ class ScoringApi(Construct):
         """``live`` maps an endpoint's name to the alias that answers for it."""
         super().__init__(scope, id)
         self._stage = stage
-        self.api = self._rest_api(log_key)
-        answer_with_problems(self.api)
+        self.api = SignedApi(
+            self,
+            "Rest",
+            stage=stage,
+            name=f"quicksilver-{stage.name}",
+            description=f"Quicksilver {stage.name}: scoring",
+            log_key=log_key,
+            gives_account_its_log_role=not stage.emulated,
+            method_options={
+                f"/v1/{endpoint.name}/score/POST": apigateway.MethodDeploymentOptions(
+                    throttling_rate_limit=endpoint.throttle.rate_per_second,
+                    throttling_burst_limit=endpoint.throttle.burst,
+                    metrics_enabled=True,
+                    data_trace_enabled=False,
+                )
+                for endpoint in stage.endpoints
+            },
+        )
         model = self._request_model()
 
         v1 = self.api.root.add_resource("v1")
@@ -79,46 +76,12 @@ class ScoringApi(Construct):
         }
         unknown = self._answer_unknown_endpoint(v1.add_resource("{endpoint}").add_resource("score"))
         for method in (*methods.values(), unknown):
-            _explain_method(method)
+            explain_signed_method(method)
         self.api_key = self._usage_plan(methods)
 
         CfnOutput(scope, "ApiUrl", value=self.api.url)
         CfnOutput(scope, "ApiId", value=self.api.rest_api_id)
         CfnOutput(scope, "ApiKeyId", value=self.api_key.key_id)
-
-    def _rest_api(self, log_key: kms.IKey) -> apigateway.RestApi:
-        stage = self._stage
-        access_log = EncryptedLogGroup(self, "AccessLog", stage=stage, key=log_key)
-        api = apigateway.RestApi(
-            self,
-            "Rest",
-            rest_api_name=f"quicksilver-{stage.name}",
-            description=f"Quicksilver {stage.name}: scoring",
-            endpoint_types=[apigateway.EndpointType.REGIONAL],
-            # Access logs need a role that API Gateway has once per account and region, for every API in it;
-            # taking it away with this stack would silence the others.
-            cloud_watch_role=not stage.emulated,
-            cloud_watch_role_removal_policy=None if stage.emulated else RemovalPolicy.RETAIN,
-            deploy_options=apigateway.StageOptions(
-                stage_name=stage.name,
-                access_log_destination=apigateway.LogGroupLogDestination(access_log),
-                access_log_format=apigateway.AccessLogFormat.custom(json.dumps(_ACCESS_LOG_LINE)),
-                data_trace_enabled=False,
-                metrics_enabled=True,
-                tracing_enabled=False,
-                method_options={
-                    f"/v1/{endpoint.name}/score/POST": apigateway.MethodDeploymentOptions(
-                        throttling_rate_limit=endpoint.throttle.rate_per_second,
-                        throttling_burst_limit=endpoint.throttle.burst,
-                        metrics_enabled=True,
-                        data_trace_enabled=False,
-                    )
-                    for endpoint in stage.endpoints
-                },
-            ),
-        )
-        _explain_choices(api)
-        return api
 
     def _request_model(self) -> apigateway.IModel:
         model = RequestModel(self, "ScoreRequest", api=self.api)
@@ -184,35 +147,3 @@ class ScoringApi(Construct):
 
 def _settings(throttle: Throttle) -> apigateway.ThrottleSettings:
     return apigateway.ThrottleSettings(rate_limit=throttle.rate_per_second, burst_limit=throttle.burst)
-
-
-def _explain_choices(api: apigateway.RestApi) -> None:
-    acknowledge(
-        api.node.find_child("Resource"),
-        "AwsSolutions-APIG2",
-        reason="The function validates each body once; the gateway's validator cannot name the field in a problem.",
-    )
-    acknowledge(
-        api.deployment_stage,
-        "AwsSolutions-APIG3",
-        reason="Every method needs a SigV4 signature and an API key: the callers are our own engines, not the public.",
-    )
-    acknowledge(
-        api.deployment_stage,
-        "AwsSolutions-APIG6",
-        reason="Execution logs go to a group without our key and retention; the access log has every request.",
-    )
-    for role in [child for child in api.node.children if child.node.id == "CloudWatchRole"]:
-        acknowledge(
-            role,
-            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs]",
-            reason="API Gateway asks for this policy by name when the account's logging role is set.",
-        )
-
-
-def _explain_method(method: apigateway.Method) -> None:
-    acknowledge(
-        method,
-        "AwsSolutions-COG4",
-        reason="Callers are machines that sign with IAM (SigV4); there are no people to keep in a user pool.",
-    )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from quicksilver.errors import Conflict, NotFound
-from quicksilver.memory import ManualClock
-from quicksilver.model_version import ModelVersion
+from quicksilver.aws.s3_artifacts import S3ArtifactStore
+from quicksilver.errors import NotFound
+from quicksilver.memory import ManualClock, MemoryArtifactStore
 from quicksilver.ports import (
     ArtifactStore,
     Deadline,
@@ -18,11 +17,8 @@ from quicksilver.ports import (
     FeatureStore,
     LogEntry,
     PredictionStream,
-    RegistryStore,
     UndeliveredStore,
 )
-from quicksilver.registry import Registry
-from quicksilver.routing import Arm, Role, Route
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
@@ -32,28 +28,6 @@ CARD, OTHER = FeatureKey("card", "card_1"), FeatureKey("card", "card_2")
 
 def in_time() -> Deadline:
     return Deadline.after_ms(ManualClock(), 10_000)
-
-
-def model_version(number: int, sha: str | None = None) -> ModelVersion:
-    return ModelVersion(
-        endpoint="card-fraud",
-        number=number,
-        package_sha256=sha or f"{number:064x}",
-        fingerprint="f" * 64,
-        author="ada",
-        registered_at="2026-11-23T00:00:00.000Z",
-    )
-
-
-def route(number: int) -> Route:
-    return Route(
-        endpoint="card-fraud",
-        number=number,
-        salt="card-fraud/route",
-        arms=(Arm(model="card-fraud@1", package_sha256="0" * 64, role=Role.CHAMPION, share_bp=10_000),),
-        author="ada",
-        created_at="2026-11-23T00:00:00.000Z",
-    )
 
 
 class TestFeatureStore:
@@ -107,75 +81,6 @@ class TestFeatureStore:
         assert (reading.rows, reading.late) == ({}, frozenset({CARD}))
 
 
-class TestRegistryStore:
-    def test_a_model_version_comes_back_by_number_and_by_package(self, registry_store: RegistryStore) -> None:
-        registry_store.add_model_version(model_version(1))
-        assert registry_store.model_version("card-fraud", 1) == model_version(1)
-        assert registry_store.model_version_of_package("card-fraud", f"{1:064x}") == model_version(1)
-        assert registry_store.model_version("credit-line", 1) is None
-        assert registry_store.model_version_of_package("card-fraud", "e" * 64) is None
-
-    def test_a_number_or_a_package_is_taken_once(self, registry_store: RegistryStore) -> None:
-        registry_store.add_model_version(model_version(1))
-        with pytest.raises(Conflict):
-            registry_store.add_model_version(model_version(1, "a" * 64))
-        with pytest.raises(Conflict):
-            registry_store.add_model_version(model_version(2, f"{1:064x}"))
-        assert registry_store.latest_model_number("card-fraud") == 1
-
-    def test_a_number_is_never_skipped(self, registry_store: RegistryStore) -> None:
-        with pytest.raises(Conflict):
-            registry_store.add_model_version(model_version(2))
-        assert list(registry_store.model_versions("card-fraud")) == []
-
-    def test_model_versions_are_listed_by_rising_number(self, registry_store: RegistryStore) -> None:
-        for number in range(1, 13):
-            registry_store.add_model_version(model_version(number))
-        assert [model.number for model in registry_store.model_versions("card-fraud")] == list(range(1, 13))
-
-    def test_the_last_route_added_is_current_and_all_are_kept(self, registry_store: RegistryStore) -> None:
-        assert registry_store.current_route("card-fraud") is None
-        for number in (1, 2, 3):
-            registry_store.add_route(route(number))
-        assert registry_store.current_route("card-fraud") == route(3)
-        assert list(registry_store.routes("card-fraud")) == [route(1), route(2), route(3)]
-
-    @pytest.mark.parametrize("number", [1, 2, 4])
-    def test_a_route_that_does_not_follow_the_current_one_is_a_conflict(
-        self, registry_store: RegistryStore, number: int
-    ) -> None:
-        registry_store.add_route(route(1))
-        registry_store.add_route(route(2))
-        with pytest.raises(Conflict):
-            registry_store.add_route(route(number))
-        assert registry_store.current_route("card-fraud") == route(2)
-
-    def test_rival_writers_all_get_their_own_number(
-        self,
-        registry_store: RegistryStore,
-        artifact_store: ArtifactStore,
-        package: Package,
-        second_package: Package,
-    ) -> None:
-        registry = Registry(registry_store, artifact_store, ManualClock())
-        with ThreadPoolExecutor(8) as writers:
-            named = list(
-                writers.map(
-                    lambda index: (
-                        registry.register(
-                            (package, second_package)[index % 2],
-                            endpoint="card-fraud",
-                            author=f"writer-{index}",
-                        ).name
-                    ),
-                    range(8),
-                )
-            )
-        assert set(named) == {"card-fraud@1", "card-fraud@2"}
-        assert named[0] == named[2] == named[4] == named[6]
-        assert [model.number for model in registry_store.model_versions("card-fraud")] == [1, 2]
-
-
 class TestArtifactStore:
     def test_files_come_back_byte_for_byte(self, artifact_store: ArtifactStore, package: Package) -> None:
         artifact_store.put(package.sha256, package.files)
@@ -190,6 +95,15 @@ class TestArtifactStore:
     def test_a_file_that_is_not_there_is_not_found(self, artifact_store: ArtifactStore) -> None:
         with pytest.raises(NotFound, match=r"model\.txt"):
             artifact_store.get("b" * 64, "model.txt")
+
+    def test_evidence_comes_back_byte_for_byte_and_is_never_overwritten(
+        self, artifact_store: S3ArtifactStore | MemoryArtifactStore
+    ) -> None:
+        artifact_store.put_evidence("c" * 64, b"first")
+        artifact_store.put_evidence("c" * 64, b"second")
+        assert artifact_store.get_evidence("c" * 64) == b"first"
+        with pytest.raises(NotFound):
+            artifact_store.get_evidence("d" * 64)
 
 
 class TestUndeliveredStore:

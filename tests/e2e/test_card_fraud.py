@@ -17,7 +17,7 @@ from examples.card_fraud.simulator import SimulationConfig
 from examples.card_fraud.train import Trained, train
 from quicksilver.aws import clients
 from quicksilver.cli import app as cli
-from quicksilver.packing import pack, write_package
+from quicksilver.package_files import write_package
 from tests.local_stack import eventually
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class HandedOver:
 @pytest.fixture(scope="module")
 def handed_over(local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> HandedOver:
     trained = train(SimulationConfig(transactions=40_000, cards=2_000), rounds=60)
-    package = pack(trained.booster, trained.contract, golden=trained.golden(50), metrics=trained.metrics)
+    package = trained.pack()
     folder = tmp_path_factory.mktemp("packages") / "card-fraud"
     write_package(package, folder)
     model = local_stack.put_champion(package)
@@ -60,8 +60,8 @@ def handed_over(local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactor
 def run(handed_over: HandedOver, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs a command of the CLI on this session's stack."""
     monkeypatch.setattr("os.environ", dict(os.environ))
-    for command in ("score", "invoke", "query", "model", "route"):
-        monkeypatch.setattr(f"quicksilver.cli.{command}.deployed_stage", lambda _: handed_over.stack)
+    for command in ("score", "invoke", "query", "model_registry", "route", "registry"):
+        monkeypatch.setattr(f"quicksilver.cli.{command}.deployed_stage", lambda *_: handed_over.stack)
     clients.client.cache_clear()
 
     def run(*arguments: str) -> Any:
@@ -138,28 +138,40 @@ def test_registering_the_same_package_again_by_hand_gives_the_same_model_version
     run: Any, handed_over: HandedOver
 ) -> None:
     folder = str(handed_over.package_folder)
-    assert run("model", "check", folder)["golden_rows"] == 50
     again = run("model", "register", folder, "--endpoint", "card-fraud", "--yes")
-    assert again["name"] == handed_over.model
-    assert handed_over.model in {
-        f"card-fraud@{item['number']}" for item in run("model", "list", "--endpoint", "card-fraud")
-    }
+    assert (again["name"], again["state"]) == (handed_over.model, "approved")
+    listed = run("model", "list", "--endpoint", "card-fraud")
+    assert handed_over.model in {f"card-fraud@{item['number']}" for item in listed}
+    assert run("model", "show", handed_over.model)["approval"]["approver"].endswith("user/grace")
 
 
 def test_a_route_set_by_hand_is_the_next_number_and_carries_the_callers_identity(
     run: Any, handed_over: HandedOver
 ) -> None:
+    arguments = ("--endpoint", "card-fraud", "--champion", handed_over.model, "--reason", "By hand.", "--yes")
     before = run("route", "show", "--endpoint", "card-fraud")
-    after = run("route", "set", "--endpoint", "card-fraud", "--champion", handed_over.model, "--yes")
+    after = run("route", "set", *arguments)
     assert after["number"] == before["number"] + 1
-    assert after["author"].startswith("arn:aws:")
+    assert after["author"].endswith("user/ada")
+    at = run("registry", "at", "--endpoint", "card-fraud", "--time", after["created_at"])
+    assert at["number"] == after["number"]
+    last = run("registry", "history", "--endpoint", "card-fraud")[-1]
+    assert (last["action"], last["reason"], last["who"]) == ("routed", "By hand.", after["author"])
+
+
+def test_the_registry_holds_when_it_is_audited(run: Any) -> None:
+    result = run("registry", "verify", "--endpoint", "card-fraud")
+    assert result["findings"] == []
+    assert result["signatures"] >= 1
 
 
 def test_a_change_is_not_made_without_a_yes(handed_over: HandedOver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quicksilver.cli.route.deployed_stage", lambda _: handed_over.stack)
+    monkeypatch.setattr("quicksilver.cli.route.deployed_stage", lambda *_: handed_over.stack)
     before = handed_over.stack.registry.current_route("card-fraud").number
     result = CliRunner().invoke(
-        cli.app, ["route", "set", "--endpoint", "card-fraud", "--champion", handed_over.model], input="n\n"
+        cli.app,
+        ["route", "set", "--endpoint", "card-fraud", "--champion", handed_over.model, "--reason", "No."],
+        input="n\n",
     )
     assert result.exit_code == 1
     assert handed_over.stack.registry.current_route("card-fraud").number == before

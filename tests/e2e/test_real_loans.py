@@ -125,7 +125,7 @@ def test_every_raw_score_from_the_api_is_lightgbms_own_bit_for_bit(
         ),
         num_boost_round=120,
     )
-    package = pack(booster, loans.contract, golden=loans.vectors[:100], metrics={"trees": 120.0})
+    package = pack(booster, loans.contract, reference=loans.vectors, target=target, golden=100)
     model = local_stack.put_champion(package, "credit-line")
 
     held_out = loans.table.iloc[cut:]

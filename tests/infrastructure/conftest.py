@@ -31,6 +31,7 @@ class Synthesized:
     folder: Path
     data: Template
     scoring: Template
+    control: Template
 
     @property
     def template_files(self) -> list[Path]:
@@ -38,12 +39,17 @@ class Synthesized:
 
     @property
     def resources(self) -> dict[str, Resource]:
-        return {**self.data["Resources"], **self.scoring["Resources"]}
+        merged: dict[str, Resource] = {}
+        for template in (self.data, self.scoring, self.control):
+            assert merged.keys().isdisjoint(template["Resources"]), "two stacks share a logical id"
+            merged |= template["Resources"]
+        return merged
 
-    def of_type(self, kind: str) -> dict[str, Resource]:
-        """The resources of one type, by logical id; there must be some."""
-        found = {name: item for name, item in self.resources.items() if item["Type"] == kind}
-        assert found, f"stage {self.stage.name} has no {kind}"
+    def of_type(self, kind: str, stack: str = "") -> dict[str, Resource]:
+        """The resources of one type, by logical id, in every stack or in one; there must be some."""
+        resources = getattr(self, stack)["Resources"] if stack else self.resources
+        found = {name: item for name, item in resources.items() if item["Type"] == kind}
+        assert found, f"stage {self.stage.name} has no {kind} {stack}"
         return found
 
 
@@ -65,6 +71,7 @@ def synthesize(stage: Stage, layers_root: Path, folder: Path) -> Synthesized:
         folder,
         templates[f"quicksilver-{stage.name}-data"],
         templates[f"quicksilver-{stage.name}-scoring"],
+        templates[f"quicksilver-{stage.name}-control"],
     )
 
 

@@ -1,4 +1,4 @@
-"""The API: signed, throttled, silent about payloads, and one form for every refusal."""
+"""The APIs: signed, throttled, silent about payloads, and one form for every refusal."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ def path_of(synthesized: Synthesized, resource: str) -> str:
     return (path_of(synthesized, parent) if parent else "") + f"/{properties['PathPart']}"
 
 
-def methods(synthesized: Synthesized) -> dict[str, Mapping[str, Any]]:
+def methods(synthesized: Synthesized, stack: str = "scoring") -> dict[str, Mapping[str, Any]]:
+    """A stack's methods, by verb and path."""
     return {
         f"{item['Properties']['HttpMethod']} {path_of(synthesized, item['Properties']['ResourceId']['Ref'])}": item[
             "Properties"
         ]
-        for item in synthesized.of_type("AWS::ApiGateway::Method").values()
+        for item in synthesized.of_type("AWS::ApiGateway::Method", stack).values()
     }
 
 
@@ -37,9 +38,13 @@ def test_there_is_a_route_per_endpoint_and_one_for_any_other_name(every_stage: S
     }
 
 
-def test_every_method_needs_a_signature_and_a_key(every_stage: Synthesized) -> None:
-    for name, method in methods(every_stage).items():
+def test_every_method_of_every_api_needs_a_signature(every_stage: Synthesized) -> None:
+    for name, method in {**methods(every_stage), **methods(every_stage, "control")}.items():
         assert method["AuthorizationType"] == "AWS_IAM", name
+
+
+def test_scoring_needs_an_api_key_too(every_stage: Synthesized) -> None:
+    for name, method in methods(every_stage).items():
         assert method["ApiKeyRequired"] is True, name
 
 
@@ -63,7 +68,7 @@ def part_is_alias(part: object, aliases: Mapping[str, Any]) -> bool:
 def test_the_gateway_may_invoke_each_alias_on_its_own_route_only(every_stage: Synthesized) -> None:
     allowed = [
         item["Properties"]
-        for item in every_stage.of_type("AWS::Lambda::Permission").values()
+        for item in every_stage.of_type("AWS::Lambda::Permission", "scoring").values()
         if item["Properties"]["Principal"] == "apigateway.amazonaws.com"
     ]
     ends = sorted(permission["SourceArn"]["Fn::Join"][1][-1] for permission in allowed)
@@ -102,27 +107,31 @@ def test_every_refusal_of_the_gateway_is_a_problem_that_states_its_own_status(
 
 
 def test_a_throttled_caller_is_told_when_to_come_back(every_stage: Synthesized) -> None:
-    (throttled,) = [
+    refusals = [
         item["Properties"]
         for item in every_stage.of_type("AWS::ApiGateway::GatewayResponse").values()
         if item["Properties"]["ResponseType"] == "THROTTLED"
     ]
-    assert throttled["StatusCode"] == "429"
-    assert throttled["ResponseParameters"]["gatewayresponse.header.Retry-After"] == "'1'"
+    assert len(refusals) == 2
+    for throttled in refusals:
+        assert throttled["StatusCode"] == "429"
+        assert throttled["ResponseParameters"]["gatewayresponse.header.Retry-After"] == "'1'"
 
 
 def test_the_access_log_holds_no_payload(every_stage: Synthesized) -> None:
-    (stage,) = every_stage.of_type("AWS::ApiGateway::Stage").values()
-    properties = stage["Properties"]
-    line = json.loads(properties["AccessLogSetting"]["Format"])
-    assert all(value.startswith("$context.") for value in line.values())
-    # $context.path would hold what a caller typed; resourcePath is the template of the route.
-    assert "$context.path" not in line.values()
-    assert [item for item in properties["MethodSettings"] if item.get("DataTraceEnabled")] == []
+    stages = every_stage.of_type("AWS::ApiGateway::Stage").values()
+    assert len(stages) == 2
+    for stage in stages:
+        properties = stage["Properties"]
+        line = json.loads(properties["AccessLogSetting"]["Format"])
+        assert all(value.startswith("$context.") for value in line.values())
+        # $context.path would hold what a caller typed; resourcePath is the template of the route.
+        assert "$context.path" not in line.values()
+        assert [item for item in properties["MethodSettings"] if item.get("DataTraceEnabled")] == []
 
 
 def test_each_endpoint_has_its_own_throttle_for_one_key_and_for_all(every_stage: Synthesized) -> None:
-    (stage,) = every_stage.of_type("AWS::ApiGateway::Stage").values()
+    (stage,) = every_stage.of_type("AWS::ApiGateway::Stage", "scoring").values()
     (plan,) = every_stage.of_type("AWS::ApiGateway::UsagePlan").values()
     settings = {
         item["ResourcePath"].removeprefix("/").replace("~1", "/"): (
@@ -140,6 +149,50 @@ def test_each_endpoint_has_its_own_throttle_for_one_key_and_for_all(every_stage:
         assert per_key[f"/v1/{endpoint.name}/score/POST"] == expected
     client = every_stage.stage.client_throttle
     assert plan["Properties"]["Throttle"] == {"RateLimit": client.rate_per_second, "BurstLimit": client.burst}
+
+
+# --- the registry's API ---------------------------------------------------------------------------------------
+
+
+def test_one_method_leads_every_request_to_the_registry_function(every_stage: Synthesized) -> None:
+    ((path, method),) = methods(every_stage, "control").items()
+    (function,) = every_stage.of_type("AWS::Lambda::Function", "control")
+    assert path == "ANY /v1/registry/{proxy+}"
+    assert method["Integration"]["Type"] == "AWS_PROXY"
+    assert {"Fn::GetAtt": [function, "Arn"]} in method["Integration"]["Uri"]["Fn::Join"][1]
+    (permission,) = every_stage.of_type("AWS::Lambda::Permission", "control").values()
+    assert permission["Properties"]["FunctionName"] == {"Fn::GetAtt": [function, "Arn"]}
+    assert permission["Properties"]["SourceArn"]["Fn::Join"][1][-1] == "/*/v1/registry/*"
+
+
+def test_the_registry_has_a_throttle_of_its_own_and_no_api_key(every_stage: Synthesized) -> None:
+    (stage,) = every_stage.of_type("AWS::ApiGateway::Stage", "control").values()
+    (settings,) = stage["Properties"]["MethodSettings"]
+    throttle = every_stage.stage.registry_throttle
+    assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
+    assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == (
+        throttle.rate_per_second,
+        throttle.burst,
+    )
+    # Fifty writers at once is what the registry promises to take.
+    assert throttle.burst >= 50
+    assert not any(method.get("ApiKeyRequired") for method in methods(every_stage, "control").values())
+
+
+def test_only_the_scoring_api_sets_the_accounts_logging_role_and_it_comes_first(
+    aws_stage: Synthesized,
+) -> None:
+    assert set(aws_stage.of_type("AWS::ApiGateway::Account")) == set(
+        aws_stage.of_type("AWS::ApiGateway::Account", "scoring")
+    )
+    manifest = json.loads((aws_stage.folder / "manifest.json").read_text())
+    stage = aws_stage.stage.name
+    needed = manifest["artifacts"][f"quicksilver-{stage}-control"]["dependencies"]
+    assert f"quicksilver-{stage}-scoring" in needed
+
+
+def test_where_the_registry_is_found_are_outputs(every_stage: Synthesized) -> None:
+    assert {"RegistryApiUrl", "RegistryApiId", "RegistryFunction"} <= set(every_stage.control["Outputs"])
 
 
 # --- the request model -----------------------------------------------------------------------------------------

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
+from quicksilver.aws.s3_artifacts import S3ArtifactStore
+from quicksilver.package import MANIFEST
 from tests.infrastructure.conftest import Synthesized
 
 STORES = ("AWS::DynamoDB::Table", "AWS::Kinesis::Stream", "AWS::S3::Bucket", "AWS::KMS::Key")
@@ -57,7 +60,11 @@ def test_tables_are_keyed_as_the_adapters_expect_and_can_be_restored(every_stage
 
 
 def test_each_class_of_data_has_a_key_of_its_own_that_rotates(every_stage: Synthesized) -> None:
-    keys = every_stage.of_type("AWS::KMS::Key")
+    keys = {
+        name: key
+        for name, key in every_stage.of_type("AWS::KMS::Key").items()
+        if "KeySpec" not in key["Properties"]
+    }
     assert len(keys) == 3
     assert all(key["Properties"]["EnableKeyRotation"] for key in keys.values())
 
@@ -107,12 +114,7 @@ def test_models_and_archive_are_versioned_logged_and_under_our_keys(every_stage:
 
 
 def test_no_version_of_a_model_ever_expires(every_stage: Synthesized) -> None:
-    models = next(
-        bucket["Properties"]
-        for name, bucket in every_stage.of_type("AWS::S3::Bucket").items()
-        if name.startswith("Models")
-    )
-    for rule in models["LifecycleConfiguration"]["Rules"]:
+    for rule in models_bucket(every_stage)["LifecycleConfiguration"]["Rules"]:
         assert not [word for word in rule if "Expiration" in word]
 
 
@@ -126,6 +128,129 @@ def test_logs_may_use_the_predictions_key_for_this_stage_only(every_stage: Synth
     (statement,) = statements
     groups = statement["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
     assert groups["Fn::Join"][1][-1].endswith(f":log-group:quicksilver-{every_stage.stage.name}-*")
+
+
+# --- approvals are signed, artefacts written once ---------------------------------------------------------------
+
+
+def signing_key(synthesized: Synthesized) -> tuple[str, Mapping[str, Any]]:
+    ((name, key),) = [
+        (name, key["Properties"])
+        for name, key in synthesized.of_type("AWS::KMS::Key").items()
+        if "KeySpec" in key["Properties"]
+    ]
+    return name, key
+
+
+def test_one_key_pair_signs_approvals_and_is_found_by_its_alias(every_stage: Synthesized) -> None:
+    name, key = signing_key(every_stage)
+    assert (key["KeySpec"], key["KeyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
+    aliases = {
+        alias["Properties"]["AliasName"]: key_of(alias["Properties"]["TargetKeyId"])
+        for alias in every_stage.of_type("AWS::KMS::Alias").values()
+    }
+    assert aliases[f"alias/quicksilver/{every_stage.stage.name}/approvals"] == name
+    assert every_stage.data["Outputs"]["SigningKey"]["Value"] == {"Fn::GetAtt": [name, "Arn"]}
+
+
+def excepted_role(denial: Mapping[str, Any]) -> list[Any]:
+    """The end of the one role's ARN to which a denial for everyone does not apply."""
+    assert (denial["Effect"], denial["Principal"]) == ("Deny", {"AWS": "*"})
+    excepted: list[Any] = denial["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]["Fn::Join"][1]
+    return excepted[-2:]
+
+
+def registry_role(synthesized: Synthesized) -> list[Any]:
+    """The end of the ARN of the role that the registry function has."""
+    (function,) = synthesized.of_type("AWS::Lambda::Function", "control").values()
+    role = synthesized.resources[function["Properties"]["Role"]["Fn::GetAtt"][0]]
+    prefix, region = role["Properties"]["RoleName"]["Fn::Join"][1]
+    return [f":role/{prefix}", region]
+
+
+def test_nobody_but_the_registry_function_may_sign_an_administrator_neither(every_stage: Synthesized) -> None:
+    _, key = signing_key(every_stage)
+    (denial,) = [item for item in key["KeyPolicy"]["Statement"] if item["Effect"] == "Deny"]
+    assert denial["Action"] == "kms:Sign"
+    assert excepted_role(denial) == registry_role(every_stage)
+
+
+def test_nobody_but_the_registry_function_may_write_the_registry(every_stage: Synthesized) -> None:
+    (registry,) = [
+        table for table in every_stage.of_type("AWS::DynamoDB::Table").values() if has_sort_key(table)
+    ]
+    (denial,) = registry["Properties"]["ResourcePolicy"]["PolicyDocument"]["Statement"]
+    assert {
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:BatchWriteItem",
+    } <= set(denial["Action"])
+    assert excepted_role(denial) == registry_role(every_stage)
+
+
+def models_policy(synthesized: Synthesized) -> dict[str, Mapping[str, Any]]:
+    """The named statements of the models bucket's policy, by name."""
+    (statements,) = [
+        policy["Properties"]["PolicyDocument"]["Statement"]
+        for policy in synthesized.of_type("AWS::S3::BucketPolicy").values()
+        if policy["Properties"]["Bucket"]["Ref"].startswith("Models")
+    ]
+    return {item["Sid"]: item for item in statements if "Sid" in item}
+
+
+def test_packages_and_evidence_are_written_once_and_never_deleted_by_anyone(every_stage: Synthesized) -> None:
+    policy = models_policy(every_stage)
+    assert {name: (item["Action"], item.get("Condition")) for name, item in policy.items()} == {
+        "DenyDelete": ("s3:DeleteObject*", None),
+        "DenyOverwrite": ("s3:PutObject", {"Null": {"s3:if-none-match": "true"}}),
+        "DenyUnlock": ("s3:BypassGovernanceRetention", None),
+    }
+    for item in policy.values():
+        assert (item["Effect"], item["Principal"]) == ("Deny", {"AWS": "*"})
+        assert [part["Fn::Join"][1][-1] for part in item["Resource"]] == ["/evidence/*", "/packages/*"]
+
+
+def test_the_policy_covers_every_object_that_the_adapter_writes(every_stage: Synthesized) -> None:
+    written: list[dict[str, Any]] = []
+    client = SimpleNamespace(put_object=lambda **put: written.append(put))
+    store = S3ArtifactStore(client, "models")
+    store.put("a" * 64, {MANIFEST: b"{}", "model.txt": b"tree"})
+    store.put_evidence("b" * 64, b"{}")
+    covered = tuple(
+        part["Fn::Join"][1][-1].strip("/*") + "/"
+        for part in models_policy(every_stage)["DenyOverwrite"]["Resource"]
+    )
+    assert len(written) == 3
+    for put in written:
+        assert put["Key"].startswith(covered)
+        assert put["IfNoneMatch"] == "*"
+
+
+def models_bucket(synthesized: Synthesized) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(
+        bucket["Properties"]
+        for name, bucket in synthesized.of_type("AWS::S3::Bucket").items()
+        if name.startswith("Models")
+    )
+    return found
+
+
+def test_artefacts_are_locked_for_the_stages_days_on_aws(aws_stage: Synthesized) -> None:
+    bucket = models_bucket(aws_stage)
+    assert bucket["ObjectLockEnabled"] is True
+    assert bucket["ObjectLockConfiguration"]["Rule"]["DefaultRetention"] == {
+        "Mode": "GOVERNANCE",
+        "Days": aws_stage.stage.artefact_lock_days,
+    }
+
+
+def test_production_locks_artefacts_for_seven_years(synthesized: Callable[[str], Synthesized]) -> None:
+    assert synthesized("prod").stage.artefact_lock_days >= 7 * 365
+
+
+def test_nothing_is_locked_on_an_emulator(local: Synthesized) -> None:
+    assert "ObjectLockConfiguration" not in models_bucket(local)
 
 
 def test_the_names_everything_is_found_by_are_outputs(every_stage: Synthesized) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,11 +11,16 @@ from typing import Any
 import pytest
 from pydantic_settings import BaseSettings
 
-from quicksilver.settings import RedeliverSettings, ScoreSettings
-from stacks.config import Endpoint, load_stage
-from tests.infrastructure.conftest import Synthesized, synthesize
+from quicksilver.gates.policy import Policy
+from quicksilver.settings import RedeliverSettings, RegistrySettings, ScoreSettings
+from stacks.config import GATEWAY_TIMEOUT_SECONDS, ONE_VCPU_MIB, Endpoint, load_stage
+from tests.infrastructure.conftest import ROOT, Synthesized, synthesize
 
 PREFIX = "QUICKSILVER_"
+SETTINGS: Mapping[str, type[BaseSettings]] = {"redeliver": RedeliverSettings, "registry": RegistrySettings}
+"""By function; every other function scores."""
+
+TRAINING_ONLY = {"jinja2", "lightgbm", "matplotlib", "numpy", "pandas", "pyarrow", "scipy", "shap", "sklearn"}
 
 
 def environment(function: Mapping[str, Any]) -> dict[str, str]:
@@ -37,15 +43,17 @@ def score_functions(synthesized: Synthesized) -> list[tuple[Endpoint, Mapping[st
     return [(endpoint, found[f"score-{endpoint.name}"]) for endpoint in synthesized.stage.endpoints]
 
 
-def test_there_is_one_score_function_per_endpoint_and_one_that_redelivers(every_stage: Synthesized) -> None:
-    assert set(functions(every_stage)) == {"score-card-fraud", "score-credit-line", "redeliver"}
+def test_there_is_one_score_function_per_endpoint_one_that_redelivers_and_the_registry(
+    every_stage: Synthesized,
+) -> None:
+    assert set(functions(every_stage)) == {"score-card-fraud", "score-credit-line", "redeliver", "registry"}
 
 
 def test_each_environment_satisfies_its_settings_and_says_nothing_more(
     every_stage: Synthesized, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, function in functions(every_stage).items():
-        model: type[BaseSettings] = RedeliverSettings if name == "redeliver" else ScoreSettings
+        model: type[BaseSettings] = SETTINGS.get(name, ScoreSettings)
         variables = environment(function)
         ours = {variable for variable in variables if variable.startswith(PREFIX)}
         assert {variable.removeprefix(PREFIX).lower() for variable in ours} <= set(model.model_fields)
@@ -73,10 +81,13 @@ def test_functions_run_python_3_13_on_arm64_on_aws_without_tracing(aws_stage: Sy
         assert properties.get("TracingConfig", {"Mode": "PassThrough"})["Mode"] == "PassThrough"
 
 
-def test_every_function_carries_all_three_layers(every_stage: Synthesized) -> None:
-    layers = set(every_stage.of_type("AWS::Lambda::LayerVersion"))
+@pytest.mark.parametrize("stack", ["scoring", "control"])
+def test_every_function_carries_all_three_layers_of_its_own_stack(
+    every_stage: Synthesized, stack: str
+) -> None:
+    layers = set(every_stage.of_type("AWS::Lambda::LayerVersion", stack))
     assert len(layers) == 3
-    for function in functions(every_stage).values():
+    for function in every_stage.of_type("AWS::Lambda::Function", stack).values():
         assert {layer["Ref"] for layer in function["Properties"]["Layers"]} == layers
 
 
@@ -222,6 +233,11 @@ def test_assets_hold_the_product_and_neither_the_cli_nor_markers(every_stage: Sy
     assert "python/quicksilver/settings.py" in shipped
     assert "handler.py" in shipped
     assert "python/runtime.py" in shipped
+    assert {name for name in shipped if name.startswith("python/quicksilver/gates/")} == {
+        "python/quicksilver/gates/__init__.py",
+        "python/quicksilver/gates/policy.py",
+        "python/quicksilver/gates/report.py",
+    }
     unwanted = (
         "quicksilver/cli/",
         "quicksilver/local/",
@@ -232,6 +248,22 @@ def test_assets_hold_the_product_and_neither_the_cli_nor_markers(every_stage: Sy
         "native/",
     )
     assert [name for name in shipped if any(part in name for part in unwanted)] == []
+
+
+def test_nothing_that_is_shipped_imports_what_no_layer_has(local: Synthesized) -> None:
+    sources = [path for path in local.folder.rglob("quicksilver/**/*.py") if "asset." in str(path)]
+    assert sources
+    importing = {
+        path.name
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+        )
+        if name.partition(".")[0] in TRAINING_ONLY
+    }
+    assert importing == set()
 
 
 # --- allowed little --------------------------------------------------------------------------------------------
@@ -261,6 +293,7 @@ SCORING = LOGGING | {
     "kinesis:PutRecords",
     "kms:Decrypt",
     "kms:GenerateDataKey",
+    "kms:Verify",
     "s3:GetObject",
     "s3:PutObject",
 }
@@ -273,6 +306,10 @@ def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> N
         "RedeliverRole": LOGGING
         | {"kinesis:PutRecords", "kms:Decrypt", "kms:GenerateDataKey"}
         | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject"},
+        "RegistryHandlerRole": LOGGING
+        | {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"}
+        | {"kms:Decrypt", "kms:GenerateDataKey", "kms:Sign", "kms:Verify"}
+        | {"s3:GetObject", "s3:PutObject"},
         "ArchiveRole": {
             "kinesis:DescribeStream",
             "kinesis:GetRecords",
@@ -298,13 +335,69 @@ def test_wildcards_end_a_prefix_of_objects_and_stand_nowhere_else(every_stage: S
             if "*" in text:
                 ends.add(resource["Fn::Join"][1][-1])
     assert ends == {
-        "/*",  # any registered model
+        "/packages/*",  # any registered model
+        "/evidence/*",
         "/undelivered/card-fraud/*",
         "/undelivered/credit-line/*",
         "/undelivered/*",
         "/predictions/*",
         "/failed/*",
     }
+
+
+def objects_allowed(synthesized: Synthesized, role: str) -> set[tuple[str, str]]:
+    """Which verbs on objects a role has under which prefix."""
+    found = set()
+    for name, statement in statements(synthesized):
+        actions = statement["Action"]
+        for action in actions if isinstance(actions, list) else [actions]:
+            if name[:-8] == role and action.startswith("s3:") and action.endswith("Object"):
+                found.add((action, statement["Resource"]["Fn::Join"][1][-1]))
+    return found
+
+
+def test_the_registry_reads_packages_writes_evidence_and_changes_nothing_else(
+    every_stage: Synthesized,
+) -> None:
+    assert objects_allowed(every_stage, "RegistryHandlerRole") == {
+        ("s3:GetObject", "/packages/*"),
+        ("s3:GetObject", "/evidence/*"),
+        ("s3:PutObject", "/evidence/*"),
+    }
+
+
+def test_the_registry_writes_items_in_transactions_only_and_deletes_none(every_stage: Synthesized) -> None:
+    (writing,) = [
+        statement
+        for role, statement in statements(every_stage)
+        if role.startswith("RegistryHandlerRole") and "dynamodb:PutItem" in statement["Action"]
+    ]
+    assert writing["Action"] == "dynamodb:PutItem"
+    assert writing["Condition"] == {
+        "ForAnyValue:StringEquals": {"dynamodb:EnclosingOperation": ["TransactWriteItems"]}
+    }
+
+
+def test_one_role_alone_is_allowed_to_sign(every_stage: Synthesized) -> None:
+    assert [role for role, may in verbs(every_stage).items() if "kms:Sign" in may] == ["RegistryHandlerRole"]
+
+
+def test_the_registry_is_told_the_policies_as_they_stand_in_the_checkout(
+    every_stage: Synthesized, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in environment(functions(every_stage)["registry"]).items():
+        monkeypatch.setenv(variable, value)
+    told = RegistrySettings().policies
+    assert set(told) == {endpoint.name for endpoint in every_stage.stage.endpoints}
+    for endpoint, policy in told.items():
+        written = Policy.from_toml((ROOT / "policies" / f"{endpoint}.toml").read_text())
+        assert policy.sha256 == written.sha256
+
+
+def test_the_registry_answers_before_the_gateway_gives_up(every_stage: Synthesized) -> None:
+    properties = functions(every_stage)["registry"]["Properties"]
+    assert properties["Timeout"] < GATEWAY_TIMEOUT_SECONDS
+    assert properties["MemorySize"] == ONE_VCPU_MIB
 
 
 def test_no_two_functions_share_a_role(every_stage: Synthesized) -> None:

@@ -26,11 +26,10 @@ def test_a_model_with_a_flipped_byte_is_refused_at_load_and_the_endpoint_answers
     stack: LocalStack, request_body: Body
 ) -> None:
     from quicksilver.contract import Contract
-    from quicksilver.packing import pack
 
     trained = train(Contract.model_validate({**contract_content(), "endpoint": "credit-line"}))
-    package = pack(trained.booster, trained.contract, golden=trained.vectors[:5], metrics={})
-    stack.registry.register(package, endpoint="credit-line", author="tests")
+    package = trained.pack(golden=5)
+    stack.approve(package, "credit-line")
     key = f"packages/{package.sha256}/{MODEL}"
     altered = bytearray(package.files[MODEL])
     altered[len(altered) // 2] ^= 1
@@ -82,12 +81,10 @@ def test_a_missing_stream_costs_no_answer_and_no_record(stack: LocalStack, reque
 def test_a_new_champion_answers_without_a_deployment(
     stack: LocalStack, request_body: Body, package: Package, second_package: Package
 ) -> None:
-    second = stack.registry.register(second_package, endpoint="card-fraud", author="tests").name
-    stack.registry.set_champion(second, author="tests")
+    second = stack.route_to(second_package)
     eventually(
         lambda: stack.score(request_body).content["model"] == second,
         "running environments take up the new route",
     )
-    first = stack.registry.register(package, endpoint="card-fraud", author="tests").name
-    stack.registry.set_champion(first, author="tests")
+    first = stack.route_to(package)
     eventually(lambda: stack.score(request_body).content["model"] == first, "and the old one again")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import urllib3
 
+from quicksilver.aws.api import ApiClient
 from tests.local_stack import eventually
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ def test_a_request_without_a_signature_is_a_problem_too(stack: LocalStack) -> No
 
 
 def test_a_request_with_a_wrong_api_key_is_a_problem_too(stack: LocalStack, request_body: Body) -> None:
-    client = copy.copy(stack.api)
-    client._api_key = "wrong"
+    session = stack.session
+    client = ApiClient(stack.api_url, session.get_credentials(), session.region_name, api_key="wrong")
     assert_problem(client.score("card-fraud", request_body), 403)
 
 

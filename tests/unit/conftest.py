@@ -16,12 +16,14 @@ from quicksilver.memory import (
     MemoryMetrics,
     MemoryPredictionStream,
     MemoryRegistryStore,
+    MemorySigner,
     MemoryUndeliveredStore,
 )
 from quicksilver.ports import FeatureKey, FeatureRow
-from quicksilver.registry import Registry
+from quicksilver.registry import Registry, Stores
 from quicksilver.scoring import Scorer
 from quicksilver.serving import Serving
+from tests.approvals import make_champion, policy
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
@@ -36,11 +38,19 @@ class Bench:
     features: MemoryFeatureStore = field(default_factory=MemoryFeatureStore)
     artifacts: MemoryArtifactStore = field(default_factory=MemoryArtifactStore)
     registry_store: MemoryRegistryStore = field(default_factory=MemoryRegistryStore)
+    signer: MemorySigner = field(default_factory=MemorySigner)
     stream: MemoryPredictionStream = field(default_factory=MemoryPredictionStream)
     undelivered: MemoryUndeliveredStore = field(default_factory=MemoryUndeliveredStore)
 
     def __post_init__(self) -> None:
-        self.registry = Registry(self.registry_store, self.artifacts, self.clock)
+        self.registry = Registry(
+            Stores(self.registry_store, self.artifacts, self.artifacts),
+            signer=self.signer,
+            policies={endpoint: policy(endpoint) for endpoint in ("card-fraud", "credit-line")},
+            load=LightGBMEvaluator,
+            clock=self.clock,
+            pause=lambda _: None,
+        )
         self.log = PredictionLog("card-fraud", self.stream, self.undelivered, self.metrics)
         self.serving = self.new_environment()
         self.scorer = self.scorer_on(self.serving)
@@ -51,6 +61,7 @@ class Bench:
             registry=self.registry_store,
             artifacts=self.artifacts,
             load=LightGBMEvaluator,
+            signer=self.signer,
             clock=self.clock,
             metrics=self.metrics,
             refresh_seconds=10,
@@ -70,8 +81,8 @@ class Bench:
         )
 
     def put_champion(self, package: Package) -> None:
-        model_version = self.registry.register(package, endpoint="card-fraud", author="ada")
-        self.registry.set_champion(model_version.name, author="ada")
+        self.artifacts.put(package.sha256, package.files)
+        make_champion(self.registry, package)
 
     def put_rows(self, *, age_ms: int = 0, **card: Any) -> None:
         as_of_ms = self.clock.now_ms() - age_ms

@@ -16,8 +16,9 @@ from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.errors import Conflict, InvalidInput, Unavailable
+from quicksilver.history import Action, Entry, Head
 from quicksilver.memory import ManualClock, MemoryMetrics
-from quicksilver.ports import Deadline, FeatureKey, FeatureRow, LogEntry
+from quicksilver.ports import Change, Deadline, FeatureKey, FeatureRow, LogEntry
 from quicksilver.routing import Arm, Role, Route
 
 A, B = FeatureKey("card", "a"), FeatureKey("card", "b")
@@ -157,6 +158,19 @@ ROUTE = Route(
 )
 
 
+HEAD = Head(endpoint="card-fraud")
+ENTRY = Entry(
+    endpoint="card-fraud",
+    number=1,
+    previous_sha256=HEAD.sha256,
+    action=Action.ROUTED,
+    subject="route 1",
+    who="ada",
+    at="t",
+)
+CHANGE = Change(HEAD, HEAD.next(ENTRY, route=1), ENTRY, route=ROUTE)
+
+
 @pytest.mark.parametrize(
     ("code", "error"),
     [
@@ -175,7 +189,7 @@ def test_a_cancelled_transaction_says_whether_a_rival_or_the_table_was_the_cause
         modeled_fields={"CancellationReasons": [{"Code": code}, {"Code": "None"}]},
     )
     with pytest.raises(error):
-        DynamoDBRegistryStore(client, "registry").add_route(ROUTE)
+        DynamoDBRegistryStore(client, "registry").commit(CHANGE)
 
 
 def test_an_unreachable_registry_is_unavailable() -> None:

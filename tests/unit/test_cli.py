@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from quicksilver.aws.api import ApiAnswer
 from quicksilver.cli import app as cli
-from quicksilver.packing import write_package
+from quicksilver.package_files import write_package
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
@@ -112,11 +112,11 @@ def test_an_altered_package_is_refused_in_one_sentence(package: Package, tmp_pat
         model.write(b" ")
     result = run("model", "check", str(tmp_path / "package"))
     assert result.exit_code == 1
-    assert "The package is altered: model.txt" in result.stderr
+    assert "The package is altered: model.txt" in result.stdout
     assert "Traceback" not in result.output
 
 
 def test_a_champion_of_another_endpoint_is_refused_before_anything_is_asked() -> None:
-    result = run("route", "set", "--endpoint", "card-fraud", "--champion", "credit-line@1")
+    result = run("route", "set", "--endpoint", "card-fraud", "--champion", "credit-line@1", "--reason", "x")
     assert result.exit_code == 1
     assert "--champion: must begin with card-fraud@" in result.stderr

@@ -7,11 +7,11 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from quicksilver.contract import Contract
 from quicksilver.edge import answer_score
-from quicksilver.packing import pack
 from quicksilver.ports import FeatureKey
 from tests.conftest import contract_content, train
 
@@ -73,7 +73,8 @@ def test_a_late_feature_that_may_not_be_missing_is_503_and_no_fault_of_the_calle
     content = contract_content()
     content["features"][4]["missing"] = "reject"
     trained = train(Contract.model_validate(content))
-    bench.put_champion(pack(trained.booster, trained.contract, golden=trained.vectors[:3], metrics={}))
+    seen = ~np.isnan(trained.vectors[:, 4])
+    bench.put_champion(trained.pack(reference=trained.vectors[seen], target=trained.target[seen]))
     bench.clock.advance_ms(60_000)
     bench.features.late = frozenset({FeatureKey("card", "card_1")})
     answer = post(bench, json.dumps(request_body))

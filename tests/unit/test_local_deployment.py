@@ -9,6 +9,7 @@ import pytest
 from quicksilver.errors import Unavailable
 from quicksilver.local.deployment import Deployment
 from quicksilver.local.emulator import Emulator, Status
+from quicksilver.local.people import People
 
 CDK = """
 import json, os, pathlib, sys
@@ -37,13 +38,25 @@ def emulator(tmp_path: Path) -> Emulator:
     return RunningEmulator(tmp_path / "run", port=4600)
 
 
+class Welcomed(People):
+    """People who are let in by a note."""
+
+    def ensure(self) -> None:
+        (self._emulator.run_folder / "people").open("a").write("welcome\n")
+
+
 @pytest.fixture
-def deployment(tmp_path: Path, emulator: Emulator) -> Deployment:
+def people(emulator: Emulator) -> People:
+    return Welcomed(emulator)
+
+
+@pytest.fixture
+def deployment(tmp_path: Path, emulator: Emulator, people: People) -> Deployment:
     script = tmp_path / "cdk.py"
     script.write_text(CDK)
     app = tmp_path / "app"
     app.mkdir()
-    return Deployment(emulator, cdk=(sys.executable, str(script)), app=app)
+    return Deployment(emulator, cdk=(sys.executable, str(script)), app=app, people=people)
 
 
 def calls(tmp_path: Path) -> list[dict[str, object]]:
@@ -77,6 +90,20 @@ def test_deploy_returns_the_outputs_and_tells_its_progress(deployment: Deploymen
     assert "deploying quicksilver-local-data: 3 of 16 resources" in steps
 
 
+def test_people_are_let_in_after_each_deployment_and_not_after_a_failed_one(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    welcomed = tmp_path / "run" / "people"
+    (tmp_path / "fail").touch()
+    with pytest.raises(Unavailable):
+        deployment.deploy()
+    assert not welcomed.exists()
+    (tmp_path / "fail").unlink()
+    deployment.deploy()
+    deployment.deploy()
+    assert welcomed.read_text() == "welcome\nwelcome\n"
+
+
 def test_cdk_is_given_the_emulator_and_never_the_persons_account(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +125,13 @@ def test_a_failed_deployment_shows_the_end_of_its_log(deployment: Deployment, tm
         deployment.deploy()
     assert "the template is wrong" in raised.value.__notes__[-1]
     assert "the template is wrong" in deployment.log.read_text()
+
+
+def test_a_missing_cdk_is_named_with_what_to_do(tmp_path: Path, emulator: Emulator) -> None:
+    missing = tmp_path / "node_modules" / ".bin" / "cdk"
+    with pytest.raises(Unavailable, match=f"{missing} cannot be started: No such file") as raised:
+        Deployment(emulator, cdk=(str(missing),), app=tmp_path).deploy()
+    assert raised.value.__notes__ == ["Set up anew: make clean setup"]
 
 
 def test_nothing_is_deployed_while_the_folders_own_emulator_is_not_running(tmp_path: Path) -> None:

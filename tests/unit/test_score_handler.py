@@ -19,6 +19,7 @@ ENVIRONMENT = {
     "QUICKSILVER_PREDICTIONS_STREAM": "predictions",
     "QUICKSILVER_MODELS_BUCKET": "models",
     "QUICKSILVER_ARCHIVE_BUCKET": "archive",
+    "QUICKSILVER_SIGNING_KEY": "arn:aws:kms:us-east-1:000000000000:key/1",
     "POWERTOOLS_SERVICE_NAME": "score-card-fraud",
     "POWERTOOLS_METRICS_NAMESPACE": "Quicksilver",
     "AWS_ACCESS_KEY_ID": "test",
@@ -48,7 +49,9 @@ def test_nothing_heavy_is_imported() -> None:
     result = json.loads(run().stdout.splitlines()[-1])
     loaded = {name.partition(".")[0] for name in result["modules"]}
     assert not loaded & {"lightgbm", "numpy", "scipy", "shap", "pandas", "sklearn", "duckdb", "typer", "rich"}
-    assert "quicksilver.packing" not in result["modules"]
+    assert not {"quicksilver.packing", "quicksilver.registry", "quicksilver.registry_api"} & {
+        *result["modules"]
+    }
 
 
 def test_with_everything_unreachable_it_still_starts_and_answers_503() -> None:

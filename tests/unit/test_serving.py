@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from quicksilver.errors import NoModel, Unavailable
+from quicksilver.memory import MemorySigner
+from quicksilver.model_version import Approval
 from quicksilver.package import CONTRACT, MANIFEST, MODEL
+from tests.approvals import GRACE
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
@@ -90,7 +93,7 @@ def test_an_environment_with_nothing_to_serve_asks_again_after_a_second_not_at_e
 
 def test_a_model_that_two_routes_share_is_loaded_once(bench: Bench) -> None:
     before = bench.serving.loaded_route().models
-    bench.registry.set_champion("card-fraud@1", author="ada")
+    bench.registry.set_champion("card-fraud@1", reason="Once more.", who=GRACE)
     bench.clock.advance_ms(10_000)
     bench.serving.refresh_if_due()
     after = bench.serving.loaded_route()
@@ -139,3 +142,40 @@ def test_an_unforeseen_error_at_a_refresh_changes_nothing_and_its_message_is_not
     assert bench.serving.loaded_route().route.number == 1
     assert caplog.records[-1].__dict__["error"] == "RuntimeError"
     assert "4111" not in caplog.text
+
+
+def test_a_model_whose_approval_somebody_else_signed_is_not_loaded(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = bench.registry.model_version("card-fraud@1")
+    assert model.approval is not None
+    forged = model.approval.signed(MemorySigner(b"another key").sign(model.approval.digest))
+    bench.registry_store._models["card-fraud"][1] = model.model_copy(update={"approval": forged})
+    with pytest.raises(NoModel):
+        bench.new_environment().loaded_route()
+    assert "the signature of card-fraud@1's approval does not verify" in caplog.text
+
+
+@pytest.mark.parametrize("change", [{"reason": "Another reason."}, {"evidence_sha256": "e" * 64}])
+def test_an_approval_altered_after_it_was_signed_is_not_believed(
+    bench: Bench, change: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = bench.registry.model_version("card-fraud@1")
+    assert model.approval is not None
+    altered = Approval.model_validate(model.approval.model_dump() | change)
+    bench.registry_store._models["card-fraud"][1] = model.model_copy(update={"approval": altered})
+    with pytest.raises(NoModel):
+        bench.new_environment().loaded_route()
+    assert "does not verify" in caplog.text
+
+
+def test_a_route_to_bytes_that_were_not_approved_is_not_served(
+    bench: Bench, second_package: Package, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.artifacts.put(second_package.sha256, second_package.files)
+    route = bench.registry.current_route("card-fraud")
+    arm = route.champion.model_copy(update={"package_sha256": second_package.sha256})
+    bench.registry_store._routes["card-fraud"].append(route.model_copy(update={"number": 2, "arms": (arm,)}))
+    with pytest.raises(NoModel):
+        bench.new_environment().loaded_route()
+    assert "card-fraud@1 is not approved" in caplog.text

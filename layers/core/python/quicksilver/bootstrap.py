@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger, Metrics as PowertoolsMetrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
@@ -13,6 +14,7 @@ from quicksilver.aws.clients import client, within
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
 from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
+from quicksilver.aws.kms_signer import KmsSigner
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.aws.system import SystemClock, pause
@@ -22,7 +24,10 @@ from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.metrics import Metric
 from quicksilver.scoring import Scorer
 from quicksilver.serving import Serving
-from quicksilver.settings import RedeliverSettings, ScoreSettings
+from quicksilver.settings import RedeliverSettings, RegistrySettings, ScoreSettings
+
+if TYPE_CHECKING:
+    from quicksilver.registry_api import RegistryApi
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +105,7 @@ def score_function() -> ScoreFunction:
         registry=DynamoDBRegistryStore(dynamodb, settings.registry_table),
         artifacts=S3ArtifactStore(client("s3", within(4)), settings.models_bucket),
         load=LightGBMEvaluator,
+        signer=KmsSigner(client("kms", within(1)), settings.signing_key),
         clock=clock,
         metrics=metrics,
         refresh_seconds=settings.route_refresh_seconds,
@@ -150,3 +156,24 @@ def redeliver_function() -> RedeliverFunction:
         S3UndeliveredStore(client("s3"), settings.archive_bucket),
         EmfMetrics(),
     )
+
+
+def registry_function() -> RegistryApi:
+    """Wire the registry function. Its calls end well within API Gateway's 29 s, so that a caller is told."""
+    # Imported here: the score function, which shares this module, would pay 20 ms of its cold start for them.
+    from quicksilver.registry import Registry, Stores
+    from quicksilver.registry_api import RegistryApi
+
+    configure_logging()
+    settings = RegistrySettings()  # every value comes from the environment
+    store = DynamoDBRegistryStore(client("dynamodb", within(2, attempts=3)), settings.registry_table)
+    artifacts = S3ArtifactStore(client("s3", within(5, attempts=2)), settings.models_bucket)
+    registry = Registry(
+        Stores(store, artifacts, artifacts),
+        signer=KmsSigner(client("kms", within(2, attempts=3)), settings.signing_key),
+        policies=settings.policies,
+        load=LightGBMEvaluator,
+        clock=SystemClock(),
+        pause=pause,
+    )
+    return RegistryApi(registry)

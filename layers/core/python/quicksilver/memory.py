@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hmac
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 from quicksilver.errors import Conflict, NotFound, Unavailable
+from quicksilver.history import Entry, Head
 from quicksilver.metrics import Metric
 from quicksilver.model_version import ModelVersion
-from quicksilver.ports import Deadline, FeatureKey, FeatureReading, FeatureRow, LogEntry
+from quicksilver.ports import Change, Deadline, FeatureKey, FeatureReading, FeatureRow, LogEntry
 from quicksilver.routing import Route
 
 
@@ -73,20 +76,38 @@ class MemoryArtifactStore:
         except KeyError:
             raise NotFound(f"The package {package_sha256} has no {name}.") from None
 
+    def put_evidence(self, sha256: str, report: bytes) -> None:
+        self.files.setdefault(("evidence", sha256), report)
+
+    def get_evidence(self, sha256: str) -> bytes:
+        try:
+            return self.files["evidence", sha256]
+        except KeyError:
+            raise NotFound(f"There is no evidence {sha256}.") from None
+
 
 class MemoryRegistryStore:
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._heads: dict[str, Head] = {}
         self._models: dict[str, dict[int, ModelVersion]] = {}
         self._routes: dict[str, list[Route]] = {}
+        self._entries: dict[str, list[Entry]] = {}
 
-    def add_model_version(self, model_version: ModelVersion) -> None:
-        models = self._models.setdefault(model_version.endpoint, {})
-        taken = model_version.number in models or any(
-            other.package_sha256 == model_version.package_sha256 for other in models.values()
-        )
-        if taken or model_version.number != len(models) + 1:
-            raise Conflict(f"{model_version.name} or its package is registered already.")
-        models[model_version.number] = model_version
+    def head(self, endpoint: str) -> Head:
+        return self._heads.get(endpoint) or Head(endpoint=endpoint)
+
+    def commit(self, change: Change) -> None:
+        endpoint = change.head.endpoint
+        with self._lock:
+            if self.head(endpoint) != change.expected:
+                raise Conflict(f"The registry of {endpoint} has changed since it was read.")
+            self._heads[endpoint] = change.head
+            self._entries.setdefault(endpoint, []).append(change.entry)
+            if change.model_version:
+                self._models.setdefault(endpoint, {})[change.model_version.number] = change.model_version
+            if change.route:
+                self._routes.setdefault(endpoint, []).append(change.route)
 
     def model_version(self, endpoint: str, number: int) -> ModelVersion | None:
         return self._models.get(endpoint, {}).get(number)
@@ -95,24 +116,36 @@ class MemoryRegistryStore:
         models = self._models.get(endpoint, {}).values()
         return next((model for model in models if model.package_sha256 == package_sha256), None)
 
-    def latest_model_number(self, endpoint: str) -> int:
-        return len(self._models.get(endpoint, {}))
-
-    def model_versions(self, endpoint: str) -> Iterable[ModelVersion]:
-        return list(self._models.get(endpoint, {}).values())
-
-    def add_route(self, route: Route) -> None:
-        routes = self._routes.setdefault(route.endpoint, [])
-        if route.number != len(routes) + 1:
-            raise Conflict(f"The route of {route.endpoint} has changed since it was read.")
-        routes.append(route)
+    def model_versions(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[ModelVersion]:
+        models = self._models.get(endpoint, {})
+        return [models[number] for number in sorted(models) if number > after][:limit]
 
     def current_route(self, endpoint: str) -> Route | None:
         routes = self._routes.get(endpoint)
         return routes[-1] if routes else None
 
-    def routes(self, endpoint: str) -> Iterable[Route]:
-        return list(self._routes.get(endpoint, []))
+    def route_at(self, endpoint: str, time: str) -> Route | None:
+        earlier = [route for route in self._routes.get(endpoint, []) if route.created_at <= time]
+        return earlier[-1] if earlier else None
+
+    def routes(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[Route]:
+        return [route for route in self._routes.get(endpoint, []) if route.number > after][:limit]
+
+    def history(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[Entry]:
+        return [entry for entry in self._entries.get(endpoint, []) if entry.number > after][:limit]
+
+
+class MemorySigner:
+    """A keyed hash in the place of a signature: nobody without the key can make one that verifies."""
+
+    def __init__(self, key: bytes = b"memory") -> None:
+        self._key = key
+
+    def sign(self, digest: bytes) -> bytes:
+        return hmac.digest(self._key, digest, "sha256")
+
+    def verify(self, digest: bytes, signature: bytes) -> bool:
+        return hmac.compare_digest(self.sign(digest), signature)
 
 
 class MemoryPredictionStream:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from quicksilver.history import Entry, Head
 from quicksilver.metrics import Metric
 from quicksilver.model_version import ModelVersion
 from quicksilver.routing import Route
@@ -101,33 +102,73 @@ class ArtifactStore(Protocol):
         ...
 
 
-class RegistryStore(Protocol):
-    """Model versions and routes. Every write is conditional; a lost race raises ``Conflict``."""
+class EvidenceStore(Protocol):
+    """Gate reports by content, written once."""
 
-    def add_model_version(self, model_version: ModelVersion) -> None:
-        """Store a model version. Raises ``Conflict`` where its number or its package is taken."""
+    def put_evidence(self, sha256: str, report: bytes) -> None: ...
+
+    def get_evidence(self, sha256: str) -> bytes:
+        """A report's bytes as they are stored now. Raises ``NotFound``."""
+        ...
+
+
+class Signer(Protocol):
+    """Signs and checks digests: ECDSA on P-256 over SHA-256."""
+
+    def sign(self, digest: bytes) -> bytes:
+        """The signature (DER) of a 32-byte digest. Raises ``Unavailable``."""
+        ...
+
+    def verify(self, digest: bytes, signature: bytes) -> bool:
+        """Whether the signature is ours and of this digest. Raises ``Unavailable``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of an endpoint's registry: the history entry and everything that it changes.
+
+    ``expected`` is the head the writer has seen and ``head`` the one it leaves.
+    """
+
+    expected: Head
+    head: Head
+    entry: Entry
+    model_version: ModelVersion | None = None
+    route: Route | None = None
+
+
+class RegistryStore(Protocol):
+    """Model versions, routes and their history, an endpoint at a time. Pages hold at most ``limit`` items."""
+
+    def head(self, endpoint: str) -> Head:
+        """Where the endpoint's registry stands; a fresh head for an endpoint that has none."""
+        ...
+
+    def commit(self, change: Change) -> None:
+        """Make a change whole, or not at all. Raises ``Conflict`` where the head is not the expected one."""
         ...
 
     def model_version(self, endpoint: str, number: int) -> ModelVersion | None: ...
 
     def model_version_of_package(self, endpoint: str, package_sha256: str) -> ModelVersion | None: ...
 
-    def latest_model_number(self, endpoint: str) -> int:
-        """The highest number registered for the endpoint; 0 where there is none."""
-        ...
-
-    def model_versions(self, endpoint: str) -> Iterable[ModelVersion]:
-        """Every model version of the endpoint, by rising number."""
-        ...
-
-    def add_route(self, route: Route) -> None:
-        """Store a route and make it current. Raises ``Conflict`` unless its number follows the current one's."""
+    def model_versions(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[ModelVersion]:
+        """Model versions with a number above ``after``, by rising number."""
         ...
 
     def current_route(self, endpoint: str) -> Route | None: ...
 
-    def routes(self, endpoint: str) -> Iterable[Route]:
-        """Every route the endpoint ever had, by rising number."""
+    def route_at(self, endpoint: str, time: str) -> Route | None:
+        """The route that was current at a moment (UTC ISO-8601 with ms), in one query."""
+        ...
+
+    def routes(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[Route]:
+        """Routes with a number above ``after``, by rising number."""
+        ...
+
+    def history(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[Entry]:
+        """History entries with a number above ``after``, by rising number."""
         ...
 
 

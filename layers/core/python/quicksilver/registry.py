@@ -1,136 +1,339 @@
-"""The registry: which model versions exist, and which of them answers.
+"""The registry: what model versions exist, what was decided about each, and which of them answer.
 
-Rules live here; ``RegistryStore`` only knows how to write conditionally. Registering the same bytes
-twice gives the same model version; a number is given once; a route follows the one its writer read.
+Every change is one transaction that also appends to the endpoint's history. Rules live here and are checked
+on the very state that the change is committed against: a rival's change in between is a ``Conflict`` for
+the store, and here a reason to look again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from quicksilver.contract import contract_field_errors
-from quicksilver.errors import Conflict, FieldError, InvalidPackage, InvalidRoute, NotFound
-from quicksilver.evaluator import LightGBMEvaluator
-from quicksilver.instants import utc_iso
-from quicksilver.model_version import MODEL_NAME, ModelVersion
-from quicksilver.package import Package, check_model
-from quicksilver.ports import ArtifactStore, Clock, RegistryStore
+from quicksilver.errors import FieldError, InvalidPackage, InvalidRoute, NotAllowed, NotFound
+from quicksilver.evaluator import Evaluator
+from quicksilver.gates.policy import Policy, refuse_protected_inputs
+from quicksilver.gates.report import GateReport, Outcome
+from quicksilver.history import Action, Entry, Head
+from quicksilver.model_version import MODEL_NAME, Approval, ModelVersion, Override, State
+from quicksilver.package import check_model, open_package
+from quicksilver.ports import ArtifactStore, Clock, EvidenceStore, RegistryStore, Signer
+from quicksilver.registry_commit import Committer, Decision, NothingToDo, Rule
 from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route
 
-_ATTEMPTS = 20
-"""Writers that lose a race read again; a winner exists in each round, so 20 rounds outlast 20 rivals."""
+
+class Stores(NamedTuple):
+    """Where the registry keeps things."""
+
+    registry: RegistryStore
+    artifacts: ArtifactStore
+    evidence: EvidenceStore
 
 
 class Registry:
-    """Model versions and routes of every endpoint."""
+    """Model versions and routes of every endpoint. ``who`` is always the caller's IAM identity."""
 
-    def __init__(self, store: RegistryStore, artifacts: ArtifactStore, clock: Clock) -> None:
-        self._store = store
-        self._artifacts = artifacts
-        self._clock = clock
+    def __init__(
+        self,
+        stores: Stores,
+        *,
+        signer: Signer,
+        policies: Mapping[str, Policy],
+        load: Callable[[bytes], Evaluator],
+        clock: Clock,
+        pause: Callable[[int], None],
+    ) -> None:
+        self._registry, self._artifacts, self._evidence = stores
+        self._signer = signer
+        self._policies = policies
+        self._load = load
+        self._committer = Committer(self._registry, clock, pause)
 
-    def register(self, package: Package, *, endpoint: str, author: str) -> ModelVersion:
-        """Give a package its number.
+    # -- what is asked --
 
-        The artefact is stored before the number is given: a model version never names bytes that
-        are not there. Raises ``InvalidPackage`` where the model does not give its golden rows or
-        belongs to another endpoint, ``Conflict`` after losing 20 races in a row.
+    def model_version(self, name: str) -> ModelVersion:
+        """A model version by its name, ``card-fraud@12``. Raises ``NotFound``."""
+        parts = MODEL_NAME.fullmatch(name)
+        found = self._registry.model_version(parts[1], int(parts[2])) if parts else None
+        if found is None:
+            raise NotFound(f"There is no model version {name}.")
+        return found
+
+    def model_versions(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[ModelVersion]:
+        return self._registry.model_versions(endpoint, after=after, limit=limit)
+
+    def current_route(self, endpoint: str) -> Route:
+        """The endpoint's route now. Raises ``NotFound`` before the first one."""
+        route = self._registry.current_route(endpoint)
+        if route is None:
+            raise NotFound(f"The endpoint {endpoint} has no route yet: make a model version its champion.")
+        return route
+
+    def routes(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[Route]:
+        return self._registry.routes(endpoint, after=after, limit=limit)
+
+    def route_at(self, endpoint: str, time: str) -> Route:
+        """The route by which the endpoint answered at a moment. Raises ``NotFound`` before the first one."""
+        route = self._registry.route_at(endpoint, time)
+        if route is None:
+            raise NotFound(f"The endpoint {endpoint} had no route at {time}.")
+        return route
+
+    def history(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[Entry]:
+        return self._registry.history(endpoint, after=after, limit=limit)
+
+    def evidence(self, name: str) -> GateReport:
+        """The gate report that is a model version's evidence. Raises ``NotFound`` where it has none."""
+        sha256 = self.model_version(name).evidence_sha256
+        if sha256 is None:
+            raise NotFound(f"{name} has no evidence yet: run its gates.")
+        return GateReport.model_validate_json(self._evidence.get_evidence(sha256))
+
+    # -- what is decided --
+
+    def register(self, endpoint: str, package_sha256: str, *, who: str) -> ModelVersion:
+        """Give the package of that digest the endpoint's next number; the same bytes keep the one they have.
+
+        Every byte is read back and verified, and the golden rows are scored, before there is a number.
+        Raises ``NotFound`` or ``InvalidPackage`` naming what is wrong, and ``InvalidContract`` for a
+        protected attribute among the inputs.
         """
+        policy = self._policy(endpoint)
+        known = self._registry.model_version_of_package(endpoint, package_sha256)
+        if known is not None:
+            return known
+        package = open_package(lambda name: self._artifacts.get(package_sha256, name), package_sha256)
         if package.contract.endpoint != endpoint:
             raise InvalidPackage(
                 f"The package is not for {endpoint}.",
                 [FieldError("endpoint", f"is {package.contract.endpoint} in the contract")],
             )
-        known = self._store.model_version_of_package(endpoint, package.sha256)
-        if known is not None:
-            return known
-        check_model(package, LightGBMEvaluator(package.model_text))
-        self._artifacts.put(package.sha256, package.files)
-        for _ in range(_ATTEMPTS):
-            model_version = ModelVersion(
+        refuse_protected_inputs(package.contract, policy.protected)
+        check_model(package, self._load(package.model_text))
+
+        def decide(head: Head, now: str) -> Decision:
+            rival = self._registry.model_version_of_package(endpoint, package_sha256)
+            if rival is not None:
+                raise NothingToDo(rival)
+            model = ModelVersion(
                 endpoint=endpoint,
-                number=self._store.latest_model_number(endpoint) + 1,
-                package_sha256=package.sha256,
+                number=head.models + 1,
+                package_sha256=package_sha256,
                 fingerprint=package.contract.fingerprint,
-                author=author,
-                registered_at=utc_iso(self._clock.now_ms()),
+                author=who,
+                registered_at=now,
             )
-            try:
-                self._store.add_model_version(model_version)
-            except Conflict:
-                known = self._store.model_version_of_package(endpoint, package.sha256)
-                if known is not None:
-                    return known
-            else:
-                return model_version
-        raise Conflict(f"Too many writers are registering model versions of {endpoint}; try again.")
+            details = {"package_sha256": package_sha256, "fingerprint": model.fingerprint}
+            return Decision(Action.REGISTERED, model.name, details=details, model_version=model, is_new=True)
 
-    def model_version(self, name: str) -> ModelVersion:
-        """A model version by its name, ``card-fraud@12``. Raises ``NotFound``."""
-        parts = MODEL_NAME.fullmatch(name)
-        found = self._store.model_version(parts[1], int(parts[2])) if parts else None
-        if found is None:
-            raise NotFound(f"There is no model version {name}.")
-        return found
+        return self._decide(endpoint, decide, who=who)
 
-    def model_versions(self, endpoint: str) -> Sequence[ModelVersion]:
-        return tuple(self._store.model_versions(endpoint))
+    def add_evidence(self, name: str, report: GateReport, *, who: str) -> ModelVersion:
+        """Keep a gate report as a model version's evidence: gated where nothing failed, and in the history anyway.
 
-    def current_route(self, endpoint: str) -> Route:
-        """The endpoint's route now. Raises ``NotFound`` before the first one."""
-        route = self._store.current_route(endpoint)
-        if route is None:
-            raise NotFound(f"The endpoint {endpoint} has no route yet: make a model version its champion.")
-        return route
-
-    def routes(self, endpoint: str) -> Sequence[Route]:
-        return tuple(self._store.routes(endpoint))
-
-    def set_champion(self, name: str, *, author: str) -> Route:
-        """A route on which one model version answers for every entity.
-
-        Raises ``NotFound`` for a model version that is not registered and ``Conflict`` where the
-        route changed since it was read.
+        Raises ``InvalidPackage`` for a report on other bytes or by another policy than the endpoint's.
         """
-        model_version = self.model_version(name)
-        return self.set_route(
-            model_version.endpoint,
-            [
-                Arm(
-                    model=model_version.name,
-                    package_sha256=model_version.package_sha256,
-                    role=Role.CHAMPION,
-                    share_bp=FULL_SHARE_BP,
-                )
-            ],
-            author=author,
-        )
+        endpoint = self.model_version(name).endpoint
+        policy = self._policy(endpoint)
+        if (report.policy_version, report.policy_sha256) != (policy.version, policy.sha256):
+            raise InvalidPackage(
+                "The gate report is by another policy than the endpoint's.",
+                [
+                    FieldError(
+                        "policy_sha256", f"is not that of version {policy.version} of the policy in force"
+                    )
+                ],
+            )
+        self._evidence.put_evidence(report.sha256, report.canonical_json)
+        failures = [check.key for check in report.checks if check.outcome is Outcome.FAIL]
+        failed = tuple(dict.fromkeys(failures))
 
-    def set_route(self, endpoint: str, arms: Sequence[Arm], *, author: str) -> Route:
+        def decide(_: Head, __: str) -> Decision:
+            model = self._in_state(name, State.REGISTERED, State.GATED, verb="gated")
+            if (report.endpoint, report.package_sha256) != (model.endpoint, model.package_sha256):
+                raise InvalidPackage(
+                    "The gate report is on another package.",
+                    [FieldError("package_sha256", f"is not that of {name}")],
+                )
+            changed = model.model_copy(
+                update={
+                    "state": State.REGISTERED if failed else State.GATED,
+                    "evidence_sha256": report.sha256,
+                    "failed_checks": failed,
+                    "override": None,
+                }
+            )
+            return Decision(
+                Action.GATE_FAILED if failed else Action.GATED,
+                name,
+                details={"evidence_sha256": report.sha256, "failed_checks": list(failed)},
+                model_version=changed,
+            )
+
+        return self._decide(endpoint, decide, who=who)
+
+    def override(
+        self, name: str, checks: Sequence[str], *, reason: str, expires_at: str, who: str
+    ) -> ModelVersion:
+        """Let failed checks not stand in the way, until a moment. The author can't override.
+
+        Every failed check must be named: an override of "whatever failed" is none.
+        """
+
+        def decide(_: Head, now: str) -> Decision:
+            model = self._in_state(name, State.REGISTERED, verb="overridden")
+            self._not_the_author(model, who, verb="override")
+            if expires_at <= now:
+                raise NotAllowed(
+                    "An override must expire in the future.", [FieldError("expires_at", "has passed")]
+                )
+            if not model.failed_checks:
+                raise NotAllowed(f"{name} has no failed check to override.")
+            if missing := [check for check in model.failed_checks if check not in checks]:
+                raise NotAllowed(
+                    "An override must name every failed check.",
+                    [FieldError(check, "has failed and is not named") for check in missing],
+                )
+            override = Override(
+                checks=model.failed_checks, reason=reason, approver=who, at=now, expires_at=expires_at
+            )
+            changed = model.model_copy(update={"state": State.GATED, "override": override})
+            details = {"checks": list(override.checks), "expires_at": expires_at}
+            return Decision(Action.OVERRIDDEN, name, reason, details, changed)
+
+        return self._decide(self.model_version(name).endpoint, decide, who=who)
+
+    def approve(self, name: str, *, reason: str, who: str) -> ModelVersion:
+        """Sign that a gated model version may answer. The author can't approve, and nobody twice."""
+
+        def decide(_: Head, now: str) -> Decision:
+            model = self._in_state(name, State.GATED, verb="approved")
+            self._not_the_author(model, who, verb="approve")
+            self._override_holds(model, now)
+            approval = Approval(
+                endpoint=model.endpoint,
+                number=model.number,
+                package_sha256=model.package_sha256,
+                evidence_sha256=model.evidence_sha256 or "",
+                approver=who,
+                reason=reason,
+                at=now,
+            )
+            approval = approval.signed(self._signer.sign(approval.digest))
+            changed = model.model_copy(update={"state": State.APPROVED, "approval": approval})
+            details = {"evidence_sha256": approval.evidence_sha256, "signature": approval.signature}
+            return Decision(Action.APPROVED, name, reason, details, changed)
+
+        return self._decide(self.model_version(name).endpoint, decide, who=who)
+
+    def reject(self, name: str, *, reason: str, who: str) -> ModelVersion:
+        """Decide that a model version must never answer."""
+
+        def decide(_: Head, __: str) -> Decision:
+            model = self._in_state(name, State.REGISTERED, State.GATED, verb="rejected")
+            changed = model.model_copy(update={"state": State.REJECTED})
+            return Decision(Action.REJECTED, name, reason, None, changed)
+
+        return self._decide(self.model_version(name).endpoint, decide, who=who)
+
+    def retire(self, name: str, *, reason: str, who: str) -> ModelVersion:
+        """Decide that a model version must not answer any more; one on the current route can't be retired."""
+
+        def decide(_: Head, __: str) -> Decision:
+            model = self._in_state(name, State.APPROVED, verb="retired")
+            route = self._registry.current_route(model.endpoint)
+            if route and any(arm.model == name for arm in route.arms):
+                raise NotAllowed(f"{name} is on the current route of {model.endpoint}; take it off first.")
+            changed = model.model_copy(update={"state": State.RETIRED})
+            return Decision(Action.RETIRED, name, reason, None, changed)
+
+        return self._decide(self.model_version(name).endpoint, decide, who=who)
+
+    def set_route(
+        self, endpoint: str, arms: Sequence[Arm], *, reason: str, who: str, expected: int | None = None
+    ) -> Route:
         """Make these arms the endpoint's route, under the next number.
 
-        The salt is the endpoint's own and never changes, so an entity keeps its place from route to
-        route. Raises ``InvalidRoute`` naming the reason, or ``Conflict``.
+        ``expected`` is the number of the route the caller has seen: another one now is a ``Conflict``.
+        The salt is the endpoint's own and never changes, so an entity keeps its place from route to route.
+        Raises ``InvalidRoute`` naming the reason, also for an arm that is not approved.
         """
-        current = self._store.current_route(endpoint)
-        try:
-            route = Route(
-                endpoint=endpoint,
-                number=current.number + 1 if current else 1,
-                salt=current.salt if current else f"{endpoint}/route",
-                arms=tuple(arms),
-                author=author,
-                created_at=utc_iso(self._clock.now_ms()),
-            )
-        except ValidationError as error:
-            raise InvalidRoute("The arms do not make a route.", contract_field_errors(error)) from None
-        for arm in route.arms:
-            if self.model_version(arm.model).package_sha256 != arm.package_sha256:
-                raise InvalidRoute(
-                    "The arms do not make a route.",
-                    [FieldError(arm.model, "is registered with another SHA-256")],
+
+        def decide(head: Head, now: str) -> Decision:
+            if expected is not None and head.route != expected:
+                raise NotAllowed(f"The route of {endpoint} is {head.route} now, not {expected}; look again.")
+            current = self._registry.current_route(endpoint)
+            try:
+                route = Route(
+                    endpoint=endpoint,
+                    number=head.route + 1,
+                    salt=current.salt if current else f"{endpoint}/route",
+                    arms=tuple(arms),
+                    author=who,
+                    created_at=now,
                 )
-        self._store.add_route(route)
+            except ValidationError as error:
+                raise InvalidRoute("The arms do not make a route.", contract_field_errors(error)) from None
+            for arm in route.arms:
+                self._may_be_routed(arm, now)
+            details = {"route": route.model_dump(mode="json")}
+            return Decision(Action.ROUTED, f"route {route.number}", reason, details, route=route)
+
+        route = self._committer.commit(endpoint, decide, who=who).route
+        assert route is not None  # noqa: S101 - this rule decides on a route
         return route
+
+    def set_champion(self, name: str, *, reason: str, who: str) -> Route:
+        """A route on which one model version answers for every entity."""
+        model = self.model_version(name)
+        arm = Arm(model=name, package_sha256=model.package_sha256, role=Role.CHAMPION, share_bp=FULL_SHARE_BP)
+        return self.set_route(model.endpoint, [arm], reason=reason, who=who)
+
+    # -- rules --
+
+    def _policy(self, endpoint: str) -> Policy:
+        try:
+            return self._policies[endpoint]
+        except KeyError:
+            raise NotFound(f"There is no endpoint {endpoint}.") from None
+
+    def _in_state(self, name: str, *states: State, verb: str) -> ModelVersion:
+        model = self.model_version(name)
+        if model.state not in states:
+            raise NotAllowed(f"{name} is {model.state.value} and cannot be {verb}.")
+        return model
+
+    def _not_the_author(self, model: ModelVersion, who: str, *, verb: str) -> None:
+        if who == model.author:
+            raise NotAllowed(f"The author of {model.name} cannot {verb} it; somebody else must.")
+
+    def _override_holds(self, model: ModelVersion, now: str) -> None:
+        if model.override and model.override.expires_at <= now:
+            raise NotAllowed(f"The override of {model.name} expired at {model.override.expires_at}.")
+
+    def _may_be_routed(self, arm: Arm, now: str) -> None:
+        model = self.model_version(arm.model)
+        allowed = (State.APPROVED, State.GATED) if arm.role is Role.SHADOW else (State.APPROVED,)
+        if model.state not in allowed:
+            needed = " or ".join(state.value for state in allowed)
+            raise InvalidRoute(
+                "The arms do not make a route.",
+                [FieldError(arm.model, f"is {model.state.value}; a {arm.role.value} must be {needed}")],
+            )
+        if model.package_sha256 != arm.package_sha256:
+            raise InvalidRoute(
+                "The arms do not make a route.", [FieldError(arm.model, "is registered with another SHA-256")]
+            )
+        self._override_holds(model, now)
+
+    def _decide(self, endpoint: str, rule: Rule, *, who: str) -> ModelVersion:
+        """Make the change of a rule that decides on a model version."""
+        try:
+            decided = self._committer.commit(endpoint, rule, who=who).model_version
+        except NothingToDo as done:
+            return done.model_version
+        assert decided is not None  # noqa: S101 - these rules decide on a model version
+        return decided

@@ -15,7 +15,7 @@ from quicksilver.errors import InvalidInput, ModelNotLoadable, NoModel, Quicksil
 from quicksilver.evaluator import Evaluator
 from quicksilver.metrics import Metric
 from quicksilver.package import open_package
-from quicksilver.ports import ArtifactStore, Clock, Metrics, RegistryStore
+from quicksilver.ports import ArtifactStore, Clock, Metrics, RegistryStore, Signer
 from quicksilver.routing import Arm, Role, Route
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ class Serving:
         registry: RegistryStore,
         artifacts: ArtifactStore,
         load: Callable[[bytes], Evaluator],
+        signer: Signer,
         clock: Clock,
         metrics: Metrics,
         refresh_seconds: int,
@@ -67,6 +68,7 @@ class Serving:
         self._registry = registry
         self._artifacts = artifacts
         self._load = load
+        self._signer = signer
         self._clock = clock
         self._metrics = metrics
         self._refresh_ms = refresh_seconds * 1_000
@@ -127,6 +129,7 @@ class Serving:
             return self._artifacts.get(arm.package_sha256, name)
 
         try:
+            self._check_approval(arm)
             package = open_package(read, arm.package_sha256, scoring_only=True)
             evaluator = self._load(package.model_text)
         except QuicksilverError as error:
@@ -134,3 +137,13 @@ class Serving:
         if evaluator.feature_names != package.contract.names:
             raise ModelNotLoadable(f"{arm.model} cannot be loaded: its contract does not fit its model.")
         return LoadedModel(arm.model, arm.package_sha256, package.contract, evaluator)
+
+    def _check_approval(self, arm: Arm) -> None:
+        """A route names an approved model version, and the approval is signed for these very bytes."""
+        number = int(arm.model.rpartition("@")[2])
+        model = self._registry.model_version(self._endpoint, number)
+        approval = model.approval if model else None
+        if approval is None or (approval.number, approval.package_sha256) != (number, arm.package_sha256):
+            raise ModelNotLoadable(f"{arm.model} is not approved.")
+        if not self._signer.verify(approval.digest, approval.signature_bytes):
+            raise ModelNotLoadable(f"the signature of {arm.model}'s approval does not verify.")

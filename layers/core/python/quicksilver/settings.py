@@ -12,10 +12,11 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from quicksilver.contract import EndpointName
+from quicksilver.gates.policy import Policy
 
 Name = Annotated[str, Field(min_length=1)]
 
-AFTER_ANSWER_SECONDS = 12
+AFTER_ANSWER_SECONDS = 14
 """The longest that the work after an answer takes when everything it calls hangs (see ``bootstrap``).
 
 A function's timeout must leave room for it: a function that is killed loses its answer and its record.
@@ -34,6 +35,8 @@ class ScoreSettings(BaseSettings):
     predictions_stream: Name
     models_bucket: Name
     archive_bucket: Name
+    signing_key: Name
+    """The KMS key whose signature makes an approval; an arm without one is not loaded."""
     deadline_ms: Annotated[int, Field(ge=10, le=28_000)] = 1_000
     """Time from the start of a request within which every dependency must have answered."""
     route_refresh_seconds: Annotated[int, Field(ge=1, le=3_600)] = 10
@@ -48,3 +51,16 @@ class RedeliverSettings(BaseSettings):
     stage: Name
     predictions_stream: Name
     archive_bucket: Name
+
+
+class RegistrySettings(BaseSettings):
+    """The registry function of one stage."""
+
+    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
+
+    stage: Name
+    registry_table: Name
+    models_bucket: Name
+    signing_key: Name
+    policies: Annotated[dict[EndpointName, Policy], Field(min_length=1)]
+    """What a model package must show, by endpoint: ``policies/<endpoint>.toml`` as they were at synth."""

@@ -1,4 +1,4 @@
-"""A caller of the scoring API: signs each request (SigV4) and sends it over kept-alive connections."""
+"""A caller of the stage's APIs: signs each request (SigV4) and sends it over kept-alive connections."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import urllib3
 from botocore.auth import SigV4Auth
@@ -24,13 +25,13 @@ class ApiAnswer:
 
 
 class ApiClient:
-    """Safe to use from several threads."""
+    """Safe to use from several threads. ``api_key`` is for an API that meters its callers."""
 
-    def __init__(self, base_url: str, api_key: str, credentials: Any, region: str) -> None:
+    def __init__(self, base_url: str, credentials: Any, region: str, *, api_key: str | None = None) -> None:
         self._base_url = base_url
-        self._api_key = api_key
         self._credentials = credentials
         self._region = region
+        self._headers = {"Content-Type": "application/json"} | ({"x-api-key": api_key} if api_key else {})
         # API Gateway gives up after 29 s, so nothing is to be had by waiting longer.
         self._pool = urllib3.PoolManager(
             maxsize=16, timeout=urllib3.Timeout(connect=5, read=30), retries=False
@@ -42,12 +43,20 @@ class ApiClient:
 
     def post(self, path: str, body: bytes) -> ApiAnswer:
         """Post a body as it is. Raises ``Unavailable`` where the API cannot be reached."""
+        return self.request("POST", path, body=body)
+
+    def request(
+        self, method: str, path: str, *, query: Mapping[str, str | int] | None = None, body: bytes = b""
+    ) -> ApiAnswer:
+        """Send one request as it is. Raises ``Unavailable`` where the API cannot be reached."""
         url = self._base_url + path
-        headers = {"Content-Type": "application/json", "x-api-key": self._api_key}
-        signed = AWSRequest("POST", url, data=body, headers=headers)
+        if query:
+            # What is signed is the query as it is sent; SigV4 leaves only unreserved characters as they are.
+            url += "?" + urlencode(query, quote_via=quote, safe="")
+        signed = AWSRequest(method, url, data=body, headers=self._headers)
         SigV4Auth(self._credentials, "execute-api", self._region).add_auth(signed)
         try:
-            response = self._pool.request("POST", url, body=body, headers=dict(signed.headers.items()))
+            response = self._pool.request(method, url, body=body, headers=dict(signed.headers.items()))
         except urllib3.exceptions.HTTPError as error:
             raise Unavailable(f"The API cannot be reached: {type(error).__name__}.") from error
         text = response.data.decode(errors="replace")

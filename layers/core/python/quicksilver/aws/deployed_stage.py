@@ -19,12 +19,14 @@ from quicksilver.aws.api import ApiClient
 from quicksilver.aws.clients import PARALLEL, STEADY
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
+from quicksilver.aws.kms_signer import KmsSigner
+from quicksilver.aws.registry_client import RegistryClient
 from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
-from quicksilver.aws.system import SystemClock, pause
+from quicksilver.aws.system import pause
 from quicksilver.errors import NotFound, Unavailable
 from quicksilver.metrics import Metric
-from quicksilver.registry import Registry
+from quicksilver.registry_audit import Audit, audit
 
 
 class _Uncounted:
@@ -64,7 +66,7 @@ class DeployedStage:
         """The outputs of the stage's stacks. Raises ``NotFound`` where it is not deployed."""
         cloudformation = self.client("cloudformation")
         found: dict[str, str] = {}
-        for stack in ("data", "scoring"):
+        for stack in ("data", "scoring", "control"):
             name = f"quicksilver-{self.stage}-{stack}"
             try:
                 (description,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
@@ -81,11 +83,19 @@ class DeployedStage:
 
     @cached_property
     def api_url(self) -> str:
-        """The API's base address, without a slash at its end."""
-        url = self.outputs["ApiUrl"].rstrip("/")
+        """The scoring API's base address, without a slash at its end."""
+        return self._url("ApiUrl", "ApiId")
+
+    @cached_property
+    def registry_api_url(self) -> str:
+        """The registry API's base address, without a slash at its end."""
+        return self._url("RegistryApiUrl", "RegistryApiId")
+
+    def _url(self, url_output: str, id_output: str) -> str:
+        url = self.outputs[url_output].rstrip("/")
         if self.endpoint_url is None:
             return url
-        return f"{self.endpoint_url}/_aws/execute-api/{self.outputs['ApiId']}/{url.rpartition('/')[2]}"
+        return f"{self.endpoint_url}/_aws/execute-api/{self.outputs[id_output]}/{url.rpartition('/')[2]}"
 
     @cached_property
     def api_key(self) -> str:
@@ -95,7 +105,16 @@ class DeployedStage:
 
     @cached_property
     def api(self) -> ApiClient:
-        return ApiClient(self.api_url, self.api_key, self.session.get_credentials(), self.session.region_name)
+        return ApiClient(
+            self.api_url, self.session.get_credentials(), self.session.region_name, api_key=self.api_key
+        )
+
+    @cached_property
+    def registry(self) -> RegistryClient:
+        """The registry, asked and changed as the identity behind our credentials."""
+        return RegistryClient(
+            ApiClient(self.registry_api_url, self.session.get_credentials(), self.session.region_name)
+        )
 
     def score_function(self, endpoint: str) -> str:
         """The endpoint's score function, by the alias that API Gateway invokes."""
@@ -106,12 +125,23 @@ class DeployedStage:
         """The redeliver function; EventBridge invokes it as it was last deployed."""
         return f"quicksilver-{self.stage}-redeliver"
 
+    @property
+    def registry_function(self) -> str:
+        return f"quicksilver-{self.stage}-registry"
+
     @cached_property
-    def registry(self) -> Registry:
-        return Registry(
-            DynamoDBRegistryStore(self.client("dynamodb"), self.outputs["RegistryTable"]),
-            S3ArtifactStore(self.client("s3"), self.outputs["ModelsBucket"]),
-            SystemClock(),
+    def artifacts(self) -> S3ArtifactStore:
+        return S3ArtifactStore(self.client("s3"), self.outputs["ModelsBucket"])
+
+    def audit(self, endpoint: str, progress: Callable[[str], None]) -> Audit:
+        """Check an endpoint's registry from what is stored, without asking the registry function."""
+        return audit(
+            endpoint,
+            registry=DynamoDBRegistryStore(self.client("dynamodb"), self.outputs["RegistryTable"]),
+            artifacts=self.artifacts,
+            evidence=self.artifacts,
+            signer=KmsSigner(self.client("kms"), self.outputs["SigningKey"]),
+            progress=progress,
         )
 
     @cached_property

@@ -1,28 +1,32 @@
-"""The registry in DynamoDB: one table, every write a conditional transaction.
+"""The registry in DynamoDB: one table, and every change one transaction on its endpoint's head.
 
 ::
 
     pk = ENDPOINT#card-fraud
-    sk = MODEL#00000012        a model version
-         PACKAGE#<sha256>      which number those bytes have
-         MODELS                the highest number given            (moves with each MODEL)
-         ROUTE#00000003        a route, never changed
-         ROUTE                 which route is current              (moves with each ROUTE#)
+    sk = HEAD                    how far history, model versions and routes go; every change moves it on
+         HISTORY#0000000042      an entry of the history, never changed
+         MODEL#00000012          a model version
+         PACKAGE#<sha256>        which number those bytes have, never changed
+         ROUTE                   the current route, for the score function's one read
+         ROUTE#00000003          each route, never changed
+         SINCE#<time>#00000003   the same by the moment from which it was current, for "who answered then?"
 
-Two writers that read the same highest number both try to move it on: the condition on the pointer
-lets one of them through, and the other gets ``Conflict``.
+Two writers that have read the same head both try to move it on: its condition lets one of them through,
+and the other gets ``Conflict`` with nothing written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ValidationError
 
 from quicksilver.errors import Conflict, Unavailable
+from quicksilver.history import Entry, Head
 from quicksilver.model_version import ModelVersion
+from quicksilver.ports import Change
 from quicksilver.routing import Route
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -33,100 +37,118 @@ class DynamoDBRegistryStore:
         self._client = client
         self._table = table
 
-    def add_model_version(self, model_version: ModelVersion) -> None:
-        pk = _pk(model_version.endpoint)
-        number = model_version.number
-        self._transact(
-            self._put_new(pk, f"MODEL#{number:08d}", document=model_version.model_dump_json()),
-            self._put_new(pk, f"PACKAGE#{model_version.package_sha256}", number=number),
-            self._move_pointer(pk, "MODELS", number),
-            lost=f"{model_version.name} or its package is registered already.",
-        )
+    def head(self, endpoint: str) -> Head:
+        return self._get(endpoint, "HEAD", Head) or Head(endpoint=endpoint)
+
+    def commit(self, change: Change) -> None:
+        endpoint = change.head.endpoint
+        writes = [
+            self._move_head(change.expected, change.head),
+            self._put_new(endpoint, f"HISTORY#{change.entry.number:010d}", change.entry),
+        ]
+        if model := change.model_version:
+            writes.append(self._put(endpoint, f"MODEL#{model.number:08d}", model))
+            if change.head.models != change.expected.models:
+                writes.append(self._put_new(endpoint, f"PACKAGE#{model.package_sha256}", model))
+        if route := change.route:
+            writes.append(self._put(endpoint, "ROUTE", route))
+            writes.append(self._put_new(endpoint, f"ROUTE#{route.number:08d}", route))
+            writes.append(self._put_new(endpoint, f"SINCE#{route.created_at}#{route.number:08d}", route))
+        self._transact(writes, lost=f"The registry of {endpoint} has changed since it was read.")
 
     def model_version(self, endpoint: str, number: int) -> ModelVersion | None:
-        item = self._get(endpoint, f"MODEL#{number:08d}")
-        return _read(ModelVersion, item["document"]["S"]) if item else None
+        return self._get(endpoint, f"MODEL#{number:08d}", ModelVersion)
 
     def model_version_of_package(self, endpoint: str, package_sha256: str) -> ModelVersion | None:
-        item = self._get(endpoint, f"PACKAGE#{package_sha256}")
-        return self.model_version(endpoint, int(item["number"]["N"])) if item else None
+        known = self._get(endpoint, f"PACKAGE#{package_sha256}", ModelVersion)
+        return self.model_version(endpoint, known.number) if known else None
 
-    def latest_model_number(self, endpoint: str) -> int:
-        item = self._get(endpoint, "MODELS")
-        return int(item["number"]["N"]) if item else 0
-
-    def model_versions(self, endpoint: str) -> Iterable[ModelVersion]:
-        return (_read(ModelVersion, text) for text in self._documents(endpoint, "MODEL#"))
-
-    def add_route(self, route: Route) -> None:
-        pk = _pk(route.endpoint)
-        self._transact(
-            self._put_new(pk, f"ROUTE#{route.number:08d}", document=route.model_dump_json()),
-            self._move_pointer(pk, "ROUTE", route.number, document=route.model_dump_json()),
-            lost=f"The route of {route.endpoint} has changed since it was read.",
-        )
+    def model_versions(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[ModelVersion]:
+        return self._page(endpoint, "MODEL#", f"{after:08d}", limit, ModelVersion)
 
     def current_route(self, endpoint: str) -> Route | None:
-        item = self._get(endpoint, "ROUTE")
-        return _read(Route, item["document"]["S"]) if item else None
+        return self._get(endpoint, "ROUTE", Route)
 
-    def routes(self, endpoint: str) -> Iterable[Route]:
-        return (_read(Route, text) for text in self._documents(endpoint, "ROUTE#"))
+    def route_at(self, endpoint: str, time: str) -> Route | None:
+        # "~" sorts after every digit: the range ends with the last route of that millisecond.
+        found = self._query(endpoint, "SINCE#", f"SINCE#{time}#~", limit=1, forward=False, kind=Route)
+        return found[0] if found else None
 
-    # -- the four calls everything above is made of --
+    def routes(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[Route]:
+        return self._page(endpoint, "ROUTE#", f"{after:08d}", limit, Route)
 
-    def _get(self, endpoint: str, sk: str) -> Mapping[str, Any] | None:
+    def history(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[Entry]:
+        return self._page(endpoint, "HISTORY#", f"{after:010d}", limit, Entry)
+
+    # -- the calls that everything above is made of --
+
+    def _get(self, endpoint: str, sk: str, kind: type[Document]) -> Document | None:
         key = {"pk": {"S": _pk(endpoint)}, "sk": {"S": sk}}
         response = _available(
             lambda: self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         )
-        item: Mapping[str, Any] | None = response.get("Item")
-        return item
+        item = response.get("Item")
+        return _read(kind, item) if item else None
 
-    def _documents(self, endpoint: str, prefix: str) -> Iterator[str]:
+    def _page(
+        self, endpoint: str, prefix: str, after: str, limit: int, kind: type[Document]
+    ) -> Sequence[Document]:
+        # "!" sorts before every digit: the page begins right behind ``after``.
+        return self._query(endpoint, f"{prefix}{after}!", f"{prefix}~", limit=limit, forward=True, kind=kind)
+
+    def _query(
+        self, endpoint: str, low: str, high: str, *, limit: int, forward: bool, kind: type[Document]
+    ) -> Sequence[Document]:
+        found: list[Document] = []
         query: dict[str, Any] = {
             "TableName": self._table,
-            "KeyConditionExpression": "pk = :pk AND begins_with(sk, :prefix)",
-            "ExpressionAttributeValues": {":pk": {"S": _pk(endpoint)}, ":prefix": {"S": prefix}},
+            "KeyConditionExpression": "pk = :pk AND sk BETWEEN :low AND :high",
+            "ExpressionAttributeValues": {
+                ":pk": {"S": _pk(endpoint)},
+                ":low": {"S": low},
+                ":high": {"S": high},
+            },
+            "ScanIndexForward": forward,
             "ConsistentRead": True,
         }
-        while True:
+        while len(found) < limit:
+            query["Limit"] = limit - len(found)
             page = _available(lambda: self._client.query(**query))
-            yield from (item["document"]["S"] for item in page["Items"])
+            found += [_read(kind, item) for item in page["Items"]]
             if "LastEvaluatedKey" not in page:
-                return
+                break
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        return found
 
-    def _put_new(self, pk: str, sk: str, **attributes: str | int) -> dict[str, Any]:
+    def _put(self, endpoint: str, sk: str, document: BaseModel) -> dict[str, Any]:
+        item = {
+            "pk": {"S": _pk(endpoint)},
+            "sk": {"S": sk},
+            "document": {"S": document.model_dump_json()},
+        }
+        return {"TableName": self._table, "Item": item}
+
+    def _put_new(self, endpoint: str, sk: str, document: BaseModel) -> dict[str, Any]:
         return {
-            "Put": {
-                "TableName": self._table,
-                "Item": {"pk": {"S": pk}, "sk": {"S": sk}, **_attributes(attributes)},
-                "ConditionExpression": "attribute_not_exists(pk)",
-            }
+            **self._put(endpoint, sk, document),
+            "ConditionExpression": "attribute_not_exists(pk)",
         }
 
-    def _move_pointer(self, pk: str, sk: str, number: int, **attributes: str | int) -> dict[str, Any]:
-        nobody_was_faster = "#n = :previous" if number > 1 else "attribute_not_exists(pk)"
+    def _move_head(self, expected: Head, head: Head) -> dict[str, Any]:
+        put = self._put(head.endpoint, "HEAD", head)
+        put["Item"]["chain"] = {"S": head.sha256}
+        if not expected.history:
+            return {**put, "ConditionExpression": "attribute_not_exists(pk)"}
         return {
-            "Put": {
-                "TableName": self._table,
-                "Item": {"pk": {"S": pk}, "sk": {"S": sk}, **_attributes({"number": number, **attributes})},
-                "ConditionExpression": nobody_was_faster,
-                **(
-                    {
-                        "ExpressionAttributeNames": {"#n": "number"},
-                        "ExpressionAttributeValues": {":previous": {"N": str(number - 1)}},
-                    }
-                    if number > 1
-                    else {}
-                ),
-            }
+            **put,
+            "ConditionExpression": "#chain = :expected",
+            "ExpressionAttributeNames": {"#chain": "chain"},
+            "ExpressionAttributeValues": {":expected": {"S": expected.sha256}},
         }
 
-    def _transact(self, *writes: dict[str, Any], lost: str) -> None:
+    def _transact(self, puts: Sequence[dict[str, Any]], *, lost: str) -> None:
         try:
-            self._client.transact_write_items(TransactItems=list(writes))
+            self._client.transact_write_items(TransactItems=[{"Put": put} for put in puts])
         except self._client.exceptions.TransactionCanceledException as error:
             reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", ())}
             # TransactionConflict: another transaction holds one of the items this moment.
@@ -141,14 +163,10 @@ def _pk(endpoint: str) -> str:
     return f"ENDPOINT#{endpoint}"
 
 
-def _attributes(values: Mapping[str, str | int]) -> dict[str, Any]:
-    return {name: {"N": str(v)} if isinstance(v, int) else {"S": v} for name, v in values.items()}
-
-
-def _read(kind: type[Document], text: str) -> Document:
+def _read(kind: type[Document], item: Mapping[str, Any]) -> Document:
     try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
+        return kind.model_validate_json(item["document"]["S"])
+    except (ValidationError, KeyError) as error:
         raise Unavailable(f"The registry holds a {kind.__name__} that cannot be read.") from error
 
 

@@ -63,7 +63,7 @@ def _report(emulator: Emulator, *, as_json: bool) -> None:
             rows |= {
                 f"{stack} {n}": v
                 for n, v in values.items()
-                if not n.startswith(("ExportsOutput", "ApiRestEndpoint"))
+                if not n.startswith(("ExportsOutput", "ApiRestEndpoint", "RegistryApiRestEndpoint"))
             }
         for name, value in rows.items():
             table.add_row(name, value)

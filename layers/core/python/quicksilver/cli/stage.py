@@ -1,4 +1,4 @@
-"""Which deployed stage a command talks to."""
+"""Which deployed stage a command talks to, and as whom."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from quicksilver.aws.deployed_stage import DeployedStage
-from quicksilver.errors import Unavailable
+from quicksilver.errors import FieldError, InvalidInput, Unavailable
 from quicksilver.local import deployment
 from quicksilver.local.emulator import Emulator
 
@@ -16,18 +16,33 @@ LOCAL = deployment.STAGE
 StageOption = Annotated[str, typer.Option("--stage", help="The deployed stage to talk to.")]
 EndpointOption = Annotated[str, typer.Option("--endpoint", help="The endpoint, for example card-fraud.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept in the history for ever.")]
+PersonOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as", help="In the local stage: as ada (data scientist) or grace (approver).", show_default="ada"
+    ),
+]
 
 
-def deployed_stage(stage: str) -> DeployedStage:
-    """The stage, reachable. Raises ``Unavailable`` where the local AWS is down, saying how to start it."""
+def deployed_stage(stage: str, person: str | None = None) -> DeployedStage:
+    """The stage, reachable, as a person of the local stage or as whoever our AWS credentials are.
+
+    Raises ``Unavailable`` where the local AWS is down, saying how to start it.
+    """
     if stage != LOCAL:
+        if person is not None:
+            raise InvalidInput(
+                "On AWS you are who your credentials are.",
+                [FieldError("--as", "is for the local stage only")],
+            )
         return DeployedStage(stage)
     emulator = Emulator()
     if not emulator.status().running:
         error = Unavailable("The local AWS is not running.")
         error.add_note("Start it and deploy to it with: quicksilver local up")
         raise error
-    return DeployedStage(stage, emulator.aws_environment)
+    return DeployedStage(stage, deployment.Deployment(emulator).environment_of(person or "ada"))
 
 
 def confirm(plan: str, *, yes: bool) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from quicksilver.errors import Unavailable
 from quicksilver.local import checkout
 from quicksilver.local.emulator import ACCOUNT, REGION, Emulator, Progress, silent
+from quicksilver.local.people import People
 
 STAGE = "local"
 
@@ -34,10 +35,16 @@ class Deployment:
     """Deploys the checkout's stacks to one emulator."""
 
     def __init__(
-        self, emulator: Emulator, *, cdk: Sequence[str] | None = None, app: Path | None = None
+        self,
+        emulator: Emulator,
+        *,
+        cdk: Sequence[str] | None = None,
+        app: Path | None = None,
+        people: People | None = None,
     ) -> None:
         """``app`` is the folder with ``cdk.json``, by default the checkout; ``cdk`` the command to run."""
         self._emulator = emulator
+        self._people = people or People(emulator)
         self._app = app or checkout()
         self._cdk = tuple(cdk) if cdk else (str(checkout() / "node_modules" / ".bin" / "cdk"),)
         self._outputs = emulator.run_folder / "outputs.json"
@@ -46,7 +53,7 @@ class Deployment:
         self.log = emulator.run_folder / "deploy.log"
 
     def deploy(self, progress: Progress = silent) -> Outputs:
-        """Deploy every stack and return their outputs.
+        """Deploy every stack, let people in, and return the stacks' outputs.
 
         Raises ``Unavailable`` when the emulator is not this folder's own (deploying to a stranger on
         the same port would replace its stacks), or when ``cdk`` fails, with its last lines.
@@ -72,7 +79,12 @@ class Deployment:
             str(self._outputs),
         ]
         self._run([*deploy, "--progress", "events", *places], cwd=self._app, progress=progress)
+        self._people.ensure()
         return self.outputs()
+
+    def environment_of(self, person: str) -> dict[str, str]:
+        """What reaches the deployed stage as ``ada`` or ``grace``. Raises ``NotFound`` for anybody else."""
+        return self._people.environment_of(person)
 
     def outputs(self) -> Outputs:
         """The outputs of the last deployment to the running emulator; empty when there was none."""
@@ -107,16 +119,7 @@ class Deployment:
         last: deque[str] = deque(maxlen=_LINES_SHOWN)
         with (
             self.log.open("a") as log,
-            subprocess.Popen(
-                command,
-                cwd=cwd,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-            ) as process,
+            self._start(command, cwd) as process,
         ):
             assert process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
             for line in process.stdout:
@@ -131,6 +134,23 @@ class Deployment:
             for line in last:
                 error.add_note(f"  {line}")
             raise error
+
+    def _start(self, command: Sequence[str], folder: Path) -> subprocess.Popen[str]:
+        try:
+            return subprocess.Popen(
+                command,
+                cwd=folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+        except OSError as reason:
+            error = Unavailable(f"{reason.filename} cannot be started: {reason.strerror}.")
+            error.add_note("Set up anew: make clean setup")
+            raise error from None
 
 
 def _step(line: str) -> str | None:

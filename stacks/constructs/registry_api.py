@@ -1,0 +1,47 @@
+"""The registry API: every request under ``/v1/registry``, signed by IAM, to the one registry function.
+
+Which paths and methods exist is the function's to say, with a problem for what does not. What a caller may
+do is said by IAM on the path: ``execute-api:Invoke`` on ``.../POST/v1/registry/*/models/*/approve``.
+"""
+
+from __future__ import annotations
+
+from aws_cdk import CfnOutput, aws_apigateway as apigateway, aws_kms as kms, aws_lambda as lambda_
+from constructs import Construct
+
+from stacks.config import Stage
+from stacks.constructs.signed_api import SignedApi, explain_signed_method
+
+
+class RegistryApi(Construct):
+    """An API of its own: a flood of decisions can't throttle an approval, nor an auditor's pages a decision."""
+
+    def __init__(
+        self, scope: Construct, id: str, *, stage: Stage, function: lambda_.IFunction, log_key: kms.IKey
+    ) -> None:
+        super().__init__(scope, id)
+        api = SignedApi(
+            self,
+            "Rest",
+            stage=stage,
+            name=f"quicksilver-{stage.name}-registry",
+            description=f"Quicksilver {stage.name}: the registry of model versions and routes",
+            log_key=log_key,
+            # A method for ANY takes no throttle of its own, so the one for all methods is its.
+            throttle=stage.registry_throttle,
+        )
+        method = (
+            api.root.add_resource("v1")
+            .add_resource("registry")
+            .add_resource("{proxy+}")
+            .add_method(
+                "ANY",
+                apigateway.LambdaIntegration(function, allow_test_invoke=False),
+                operation_name="registry",
+                authorization_type=apigateway.AuthorizationType.IAM,
+            )
+        )
+        explain_signed_method(method)
+
+        CfnOutput(scope, "RegistryApiUrl", value=api.url)
+        CfnOutput(scope, "RegistryApiId", value=api.rest_api_id)

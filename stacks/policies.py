@@ -1,0 +1,36 @@
+"""What the endpoints' model packages must show, read from ``policies/`` and checked before any template exists."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from quicksilver.errors import InvalidPolicy
+from quicksilver.gates.policy import Policy
+from stacks.config import ConfigError, Stage
+
+POLICIES_ROOT = Path(__file__).resolve().parents[1] / "policies"
+
+
+def policies_json(stage: Stage, root: Path = POLICIES_ROOT) -> str:
+    """The canonical policies of the stage's endpoints, as one JSON object by endpoint.
+
+    Raises ``ConfigError`` for an endpoint whose policy is missing, malformed or another endpoint's.
+    """
+    policies = {endpoint.name: _policy(endpoint.name, root) for endpoint in stage.endpoints}
+    content = {name: json.loads(policy.canonical_json) for name, policy in policies.items()}
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def _policy(endpoint: str, root: Path) -> Policy:
+    name = f"policies/{endpoint}.toml"
+    try:
+        policy = Policy.from_toml((root / f"{endpoint}.toml").read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"Endpoint {endpoint} has no gate policy: write {name}.") from None
+    except InvalidPolicy as error:
+        reasons = "; ".join(str(field) for field in error.fields)
+        raise ConfigError(f"The gate policy {name} is not valid: {reasons}.") from None
+    if policy.endpoint != endpoint:
+        raise ConfigError(f"The gate policy {name} is for the endpoint {policy.endpoint}.")
+    return policy

@@ -1,0 +1,126 @@
+"""The API client: what is signed is what is sent, and the signature is one that AWS would accept."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from quicksilver.aws.api import ApiClient
+from quicksilver.errors import Unavailable
+
+CREDENTIALS = Credentials("AKIATEST", "secret")
+
+
+class Server(HTTPServer):
+    """Remembers each request and answers what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests: list[dict[str, Any]] = []
+        self.answer: tuple[int, bytes] = (200, b"{}")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def handle_one(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.requests.append(
+            {"method": self.command, "path": self.path, "headers": dict(self.headers), "body": body}
+        )
+        status, content = self.server.answer
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = handle_one  # noqa: N815 - the names http.server calls
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def client(server: Server, **more: Any) -> ApiClient:
+    return ApiClient(server.url, CREDENTIALS, "us-east-1", **more)
+
+
+def is_signed(server: Server, request: dict[str, Any]) -> bool:
+    """Whether the signature is the one that its receiver computes from what arrived."""
+    sent = request["headers"]
+    again = AWSRequest(
+        request["method"],
+        server.url + request["path"],
+        data=request["body"],
+        headers={name: sent[name] for name in ("Content-Type", "x-api-key") if name in sent},
+    )
+    again.context["timestamp"] = sent["X-Amz-Date"]
+    signer = SigV4Auth(CREDENTIALS, "execute-api", "us-east-1")
+    again.headers["X-Amz-Date"] = sent["X-Amz-Date"]
+    text = signer.string_to_sign(again, signer.canonical_request(again))
+    return bool(sent["Authorization"].endswith(f"Signature={signer.signature(text, again)}"))
+
+
+def test_a_query_arrives_as_it_was_given_and_signed(server: Server) -> None:
+    client(server).request(
+        "GET", "/v1/registry/card-fraud/at", query={"time": "2026-11-23T00:00:00+01:00", "a": 5}
+    )
+    (request,) = server.requests
+    assert request["path"] == "/v1/registry/card-fraud/at?time=2026-11-23T00%3A00%3A00%2B01%3A00&a=5"
+    assert is_signed(server, request)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_body_arrives_whole_and_signed(server: Server, method: str) -> None:
+    client(server).request(method, "/v1/registry/card-fraud/route", body=b'{"reason": "gr\xc3\xbc\xc3\x9fe"}')
+    (request,) = server.requests
+    assert (request["method"], request["body"]) == (method, b'{"reason": "gr\xc3\xbc\xc3\x9fe"}')
+    assert is_signed(server, request)
+
+
+def test_what_was_changed_on_the_way_would_be_refused(server: Server) -> None:
+    client(server).request("POST", "/v1/x", body=b"{}")
+    (request,) = server.requests
+    assert is_signed(server, request)
+    assert not is_signed(server, {**request, "body": b'{"a": 1}'})
+
+
+def test_the_api_key_is_sent_and_signed_where_there_is_one(server: Server) -> None:
+    client(server, api_key="key").score("card-fraud", {"entity_id": "card_1"})
+    client(server).request("GET", "/v1/x")
+    scored, asked = server.requests
+    assert (scored["method"], scored["path"]) == ("POST", "/v1/card-fraud/score")
+    assert json.loads(scored["body"]) == {"entity_id": "card_1"}
+    assert scored["headers"]["x-api-key"] == "key"
+    assert "x-api-key" not in asked["headers"]
+    assert is_signed(server, scored)
+
+
+def test_an_answer_that_is_no_json_is_given_as_text(server: Server) -> None:
+    server.answer = (502, b"<html>")
+    answer = client(server).request("GET", "/v1/x")
+    assert (answer.status, answer.content) == (502, "<html>")
+
+
+def test_an_api_that_is_not_there_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match="The API cannot be reached"):
+        ApiClient("http://127.0.0.1:9", CREDENTIALS, "us-east-1").request("GET", "/v1/x")

@@ -1,0 +1,181 @@
+"""The registry's client against the registry's API itself, in one process: no path or body is written twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import pytest
+
+from quicksilver.aws.api import ApiAnswer
+from quicksilver.aws.registry_client import RegistryClient
+from quicksilver.errors import FieldError, InvalidInput, NotAllowed, NotFound, Unavailable
+from quicksilver.evaluator import LightGBMEvaluator
+from quicksilver.gates.report import Outcome
+from quicksilver.memory import ManualClock, MemoryArtifactStore, MemoryRegistryStore, MemorySigner
+from quicksilver.model_version import ModelVersion, State
+from quicksilver.registry import Registry, Stores
+from quicksilver.registry_api import RegistryApi
+from quicksilver.routing import Arm, Role
+from tests.approvals import ADA, GRACE, policy, report
+
+if TYPE_CHECKING:
+    from quicksilver.package import Package
+
+
+class InProcess:
+    """An API client whose requests reach the registry function's API without a network, as a person's."""
+
+    def __init__(self, api: RegistryApi, who: str) -> None:
+        self._api, self._who = api, who
+        self.sent: list[str] = []
+
+    def request(
+        self, method: str, path: str, *, query: Mapping[str, str | int] | None = None, body: bytes = b""
+    ) -> ApiAnswer:
+        self.sent.append(f"{method} {path}" + (f"?{urlencode(query)}" if query else ""))
+        event = {
+            "httpMethod": method,
+            "path": path,
+            "queryStringParameters": {name: str(value) for name, value in query.items()} if query else None,
+            "body": body.decode() or None,
+            "requestContext": {"requestId": "r", "identity": {"userArn": self._who}},
+        }
+        answer = self._api.answer(event)
+        return ApiAnswer(answer["statusCode"], answer["headers"], json.loads(answer["body"]))
+
+
+class Answering:
+    """An API client that always gets the same answer."""
+
+    def __init__(self, status: int, content: Any) -> None:
+        self._answer = ApiAnswer(status, {}, content)
+
+    def request(self, *_: Any, **__: Any) -> ApiAnswer:
+        return self._answer
+
+
+class Registered:
+    """A registry in memory with one package stored, and a client for each of two people."""
+
+    def __init__(self, package: Package) -> None:
+        self.package = package
+        stores = Stores(MemoryRegistryStore(), artifacts := MemoryArtifactStore(), artifacts)
+        artifacts.put(package.sha256, package.files)
+        registry = Registry(
+            stores,
+            signer=MemorySigner(),
+            policies={"card-fraud": policy()},
+            load=LightGBMEvaluator,
+            clock=ManualClock(),
+            pause=lambda _: None,
+        )
+        api = RegistryApi(registry)
+        self.ada_sends, self.grace_sends = InProcess(api, ADA), InProcess(api, GRACE)
+        self.ada = RegistryClient(self.ada_sends)  # type: ignore[arg-type]
+        self.grace = RegistryClient(self.grace_sends)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def registered(package: Package) -> Registered:
+    return Registered(package)
+
+
+def arm(model: ModelVersion) -> Arm:
+    return Arm(model=model.name, package_sha256=model.package_sha256, role=Role.CHAMPION, share_bp=10_000)
+
+
+def test_a_model_version_goes_from_registered_to_champion_by_two_people(registered: Registered) -> None:
+    ada, grace, package = registered.ada, registered.grace, registered.package
+    model = ada.register("card-fraud", package.sha256)
+    assert (model.name, model.author, model.state) == ("card-fraud@1", ADA, State.REGISTERED)
+    assert ada.add_evidence(model.name, report(package, policy())).state is State.GATED
+    approved = grace.approve(model.name, reason="It is better.")
+    assert approved.approval is not None
+    assert approved.approval.approver == GRACE
+    route = grace.set_route("card-fraud", [arm(model)], reason="It is better.", expected=0)
+    assert ada.current_route("card-fraud") == route
+    assert list(ada.routes("card-fraud")) == [route]
+    assert ada.route_at("card-fraud", "2100-01-01T00:00:00+01:00") == route
+    assert ada.evidence(model.name) == report(package, policy())
+    assert [entry.action.value for entry in ada.history("card-fraud")] == [
+        "registered",
+        "gated",
+        "approved",
+        "routed",
+    ]
+
+
+def test_what_is_decided_against_a_model_version_is_asked_for_too(registered: Registered) -> None:
+    ada, grace, package = registered.ada, registered.grace, registered.package
+    model = ada.register("card-fraud", package.sha256)
+    failed = ada.add_evidence(model.name, report(package, policy(), auc=Outcome.FAIL)).failed_checks
+    overridden = grace.override(
+        model.name, failed, reason="A known gap.", expires_at="2100-01-01T00:00:00.000Z"
+    )
+    assert overridden.override is not None
+    assert grace.approve(model.name, reason="For now.").state is State.APPROVED
+    assert grace.retire(model.name, reason="It is old.").state is State.RETIRED
+
+
+def test_the_author_is_refused_in_the_registrys_own_words(registered: Registered) -> None:
+    model = registered.ada.register("card-fraud", registered.package.sha256)
+    registered.ada.add_evidence(model.name, report(registered.package, policy()))
+    with pytest.raises(NotAllowed, match=r"The author of card-fraud@1 cannot approve it"):
+        registered.ada.approve(model.name, reason="I like it.")
+
+
+def test_everything_is_listed_a_page_at_a_time(registered: Registered) -> None:
+    model = registered.ada.register("card-fraud", registered.package.sha256)
+    registered.ada_sends.sent.clear()
+    assert list(registered.ada.model_versions("card-fraud")) == [model]
+    assert registered.ada_sends.sent == [
+        "GET /v1/registry/card-fraud/models?after=0&limit=100",
+        "GET /v1/registry/card-fraud/models?after=1&limit=100",
+    ]
+
+
+@pytest.mark.parametrize("name", ["card-fraud@7", "card-fraud@0", "card-fraud", "../secrets@1"])
+def test_a_model_version_that_is_not_there_is_not_found(registered: Registered, name: str) -> None:
+    with pytest.raises(NotFound, match=f"There is no model version {name}"):
+        registered.ada.model_version(name)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, InvalidInput),
+        (403, NotAllowed),
+        (404, NotFound),
+        (409, NotAllowed),
+        (422, InvalidInput),
+        (429, Unavailable),
+        (500, Unavailable),
+        (503, Unavailable),
+        (504, Unavailable),
+    ],
+)
+def test_a_problem_is_raised_as_the_error_it_tells_of(status: int, kind: type[Exception]) -> None:
+    client = RegistryClient(Answering(status, {"detail": "A sentence."}))  # type: ignore[arg-type]
+    with pytest.raises(kind, match=r"^A sentence\.$"):
+        client.current_route("card-fraud")
+
+
+def test_the_fields_that_a_problem_names_are_kept() -> None:
+    problem = {"detail": "No.", "errors": [{"field": "reason", "reason": "is missing"}]}
+    with pytest.raises(InvalidInput) as refusal:
+        RegistryClient(Answering(422, problem)).current_route("card-fraud")  # type: ignore[arg-type]
+    assert refusal.value.fields == (FieldError("reason", "is missing"),)
+
+
+@pytest.mark.parametrize("content", ["<html>", {"unexpected": 1}])
+def test_an_answer_that_is_no_document_is_unavailable(content: Any) -> None:
+    with pytest.raises(Unavailable, match="answered with no Route"):
+        RegistryClient(Answering(200, content)).current_route("card-fraud")  # type: ignore[arg-type]
+
+
+def test_a_refusal_that_is_no_problem_still_says_its_status() -> None:
+    with pytest.raises(Unavailable, match="answered with status 502"):
+        RegistryClient(Answering(502, "<html>")).current_route("card-fraud")  # type: ignore[arg-type]
