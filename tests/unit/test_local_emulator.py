@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -51,7 +52,10 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
     def emulator(mode: str = "healthy", *, folder: str = "run", port: int | None = None) -> Emulator:
         command = (sys.executable, "-c", SERVER, mode)
-        made.append(Emulator(tmp_path / folder, port=port or free_port(), command=command))
+        installed = tmp_path / "installed"
+        made.append(
+            Emulator(tmp_path / folder, port=port or free_port(), command=command, installed=installed)
+        )
         return made[-1]
 
     yield emulator
@@ -74,7 +78,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in 10 s"
-        time.sleep(0.01)
+        Event().wait(0.01)
 
 
 def test_a_started_emulator_answers_and_a_stopped_one_leaves_no_process_and_no_file(make: Make) -> None:
@@ -101,6 +105,19 @@ def test_starting_again_leaves_the_running_emulator_alone(make: Make) -> None:
     first = pid_of(emulator)
     emulator.start()
     assert pid_of(emulator) == first
+
+
+def test_starting_again_after_a_new_installation_starts_the_new_one(make: Make, tmp_path: Path) -> None:
+    emulator = make()
+    emulator.start()
+    before, started = pid_of(emulator), time.time()
+    (tmp_path / "installed").touch()
+    os.utime(tmp_path / "installed", (started - 60, started - 60))
+    emulator.start()
+    assert pid_of(emulator) == before
+    os.utime(tmp_path / "installed", (started + 60, started + 60))
+    emulator.start()
+    assert pid_of(emulator) != before
 
 
 def test_an_emulator_is_found_again_with_its_port_by_its_folder(make: Make) -> None:

@@ -10,8 +10,10 @@ import pytest
 from rich.console import Console
 
 from quicksilver.contract import Contract
+from quicksilver.gates.report import GateReport
 from quicksilver.package import open_package
 from quicksilver.package_diff import diff_packages, gain_shares, render_diff
+from tests.approvals import policy, report
 from tests.conftest import contract_content, train
 
 if TYPE_CHECKING:
@@ -79,3 +81,28 @@ def test_a_person_reads_all_of_it(package: Package, changed: Package) -> None:
     text = shown.getvalue()
     for words in ("+ merchant_age", "- merchant_risk", "~ amount.maximum: 1000000.0 -> 5000.0", "auc"):
         assert words in text
+
+
+def _biased(package: Package, ratio: float) -> GateReport:
+    return GateReport.model_validate(
+        report(package, policy()).model_dump()
+        | {
+            "checks": [
+                {
+                    "gate": "bias", "name": "adverse_impact_ratio", "outcome": "pass", "sentence": "It holds.",
+                    "value": ratio, "attribute": "sex", "group": "female",
+                }
+            ]
+        }
+    )  # fmt: skip
+
+
+def test_bias_is_compared_by_group_where_both_sides_have_a_report(package: Package, changed: Package) -> None:
+    reports = (_biased(package, 0.97), _biased(changed, 0.91))
+    diff = diff_packages(package, changed, reports=reports)
+    (moved,) = diff.bias
+    assert (moved.name, moved.before, moved.after) == ("bias.adverse_impact_ratio[sex=female]", 0.97, 0.91)
+    console = Console(file=io.StringIO(), width=100)
+    console.print(render_diff(diff))
+    assert "bias, by attribute and group" in console.file.getvalue()
+    assert diff_packages(package, changed, reports=(None, reports[1])).bias == ()

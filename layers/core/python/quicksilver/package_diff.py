@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from quicksilver.contract import Contract, Feature
+from quicksilver.gates.report import Gate, GateReport
 from quicksilver.model_version import Sha256
 from quicksilver.package import METRICS, Package
 
@@ -40,7 +41,10 @@ class Moved(_Value):
 
 
 class PackageDiff(_Value):
-    """``importance`` and ``metrics`` hold every name of either side; importance is in order of the later share."""
+    """``importance``, ``metrics`` and ``bias`` hold every name of either side; importance is in order of the later share.
+
+    ``bias`` is from the gate reports of both sides, and empty where one has none.
+    """
 
     before: Sha256
     after: Sha256
@@ -50,14 +54,20 @@ class PackageDiff(_Value):
     changed: tuple[Change, ...]
     importance: tuple[Moved, ...]
     metrics: tuple[Moved, ...]
+    bias: tuple[Moved, ...] = ()
 
     @property
     def same_contract(self) -> bool:
         return not (self.added or self.removed or self.reordered or self.changed)
 
 
-def diff_packages(before: Package, after: Package) -> PackageDiff:
-    """Compare two packages. Raises ``InvalidPackage`` for metrics that are no numbers."""
+def diff_packages(
+    before: Package, after: Package, *, reports: tuple[GateReport | None, GateReport | None] = (None, None)
+) -> PackageDiff:
+    """Compare two packages, and their gate reports where both have one.
+
+    Raises ``InvalidPackage`` for metrics that are no numbers.
+    """
     old, new = before.contract, after.contract
     kept_before = [name for name in old.names if name in new.names]
     kept_after = [name for name in new.names if name in old.names]
@@ -71,6 +81,7 @@ def diff_packages(before: Package, after: Package) -> PackageDiff:
         changed=tuple(_changes(old, new)),
         importance=tuple(sorted(importance, key=lambda m: (-(m.after or 0.0), -(m.before or 0.0), m.name))),
         metrics=tuple(_moved(_metrics(before), _metrics(after))),
+        bias=tuple(_moved(*map(_bias, reports))) if all(reports) else (),
     )
 
 
@@ -111,6 +122,11 @@ def _differing(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any])
     ]
 
 
+def _bias(report: GateReport | None) -> dict[str, float]:
+    checks = report.of_gate(Gate.BIAS) if report else ()
+    return {check.key: check.value for check in checks if check.value is not None}
+
+
 def _moved(before: Mapping[str, float], after: Mapping[str, float]) -> list[Moved]:
     return [
         Moved(name=name, before=before.get(name), after=after.get(name)) for name in sorted({*before, *after})
@@ -133,6 +149,8 @@ def render_diff(diff: PackageDiff, *, top: int = 15) -> RenderableType:
         ]
     parts.append(_table("share of gain", diff.importance[:top], "{:.1%}", "{:+.1%}"))
     parts.append(_table("metric", diff.metrics, "{:.5g}", "{:+.3g}"))
+    if diff.bias:
+        parts.append(_table("bias, by attribute and group", diff.bias, "{:.4f}", "{:+.4f}"))
     return Group(*parts)
 
 

@@ -146,10 +146,14 @@ def diff(
     stage: StageOption = "local",
     as_json: JsonOption = False,
 ) -> None:
-    """Show what changed between two model versions or packages: contract, importance, metrics."""
+    """Show what changed between two model versions or packages: contract, importance, metrics, bias."""
     from quicksilver.package_diff import diff_packages, render_diff
 
-    difference = diff_packages(named_package(before, stage), named_package(after, stage))
+    difference = diff_packages(
+        named_package(before, stage),
+        named_package(after, stage),
+        reports=(named_report(before, stage), named_report(after, stage)),
+    )
     emit(difference.model_dump(mode="json"), as_json=as_json, render=lambda: render_diff(difference))
 
 
@@ -160,6 +164,17 @@ def named_package(which: str, stage: str) -> Package:
     deployed = deployed_stage(stage)
     sha256 = deployed.registry.model_version(which).package_sha256
     return open_package(lambda name: deployed.artifacts.get(sha256, name), sha256)
+
+
+def named_report(which: str, stage: str) -> GateReport | None:
+    """The gate report beside a package, or the evidence of a registered model version; none where there is none."""
+    if MODEL_NAME.fullmatch(which) is None:
+        file = _beside(Path(which), ".gate.json")
+        return _report(file) if file.exists() else None
+    try:
+        return deployed_stage(stage).registry.evidence(which)
+    except NotFound:
+        return None
 
 
 def _check_facts(result: PackageCheck) -> dict[str, Any]:

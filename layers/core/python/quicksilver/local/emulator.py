@@ -62,14 +62,23 @@ class Emulator:
     """One emulator, told from others by its run folder and its port."""
 
     def __init__(
-        self, run_folder: Path | None = None, *, port: int | None = None, command: Sequence[str] | None = None
+        self,
+        run_folder: Path | None = None,
+        *,
+        port: int | None = None,
+        command: Sequence[str] | None = None,
+        installed: Path | None = None,
     ) -> None:
-        """``port``: by default that of the emulator already running from the folder, else 4566."""
+        """``port``: by default that of the emulator already running from the folder, else 4566.
+
+        ``installed`` is the file that set-up touches when it installs what the emulator runs on.
+        """
         self.run_folder = (run_folder or default_run_folder()).resolve()
         self.log = self.run_folder / "emulator.log"
         self.temporary = self.run_folder / "tmp"
         self._state_file = self.run_folder / "emulator.json"
         self._command = tuple(command) if command else None
+        self._installed = installed or checkout() / ".local" / "emulator" / ".ready"
         started = self._started()
         self.port = port or (started.port if started else DEFAULT_PORT)
 
@@ -106,7 +115,7 @@ class Emulator:
         """
         started = self._started()
         if started is not None:
-            if started.port == self.port and _is_healthy(self.port):
+            if started.port == self.port and _is_healthy(self.port) and not self._is_outdated(started):
                 progress(f"the local AWS is already at {self.url}")
                 return
             self.stop()
@@ -179,6 +188,14 @@ class Emulator:
         """The process we started, if it is still running and still that process."""
         started = self._remembered()
         return started if started and processes.birth_of(started.pid) == started.birth else None
+
+    def _is_outdated(self, started: _Started) -> bool:
+        """Whether what it runs on has been installed anew since it was started."""
+        ready = self._installed
+        if not ready.exists():
+            return False
+        installed_at = datetime.fromtimestamp(ready.stat().st_mtime, UTC)
+        return installed_at > datetime.fromisoformat(started.started_at)
 
     def _remember(self, pid: int) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
