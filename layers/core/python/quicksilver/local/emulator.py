@@ -119,7 +119,8 @@ class Emulator:
                 progress(f"the local AWS is already at {self.url}")
                 return
             self.stop()
-        self._require_free_port()
+        # The last threads of one that was just stopped may hold its port for a moment longer than it lives.
+        self._require_free_port(patience_seconds=5 if started else 0)
         command = self._command or _installed_command()
         self._discard()
         self.temporary.mkdir(parents=True)
@@ -216,16 +217,22 @@ class Emulator:
                 raise _unavailable(f"The local AWS {reason}.", *self._last_log_lines())
             time.sleep(0.05)
 
-    def _require_free_port(self) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    def _require_free_port(self, patience_seconds: float) -> None:
+        deadline = time.monotonic() + patience_seconds
+        while True:
             try:
-                probe.bind((HOST, self.port))
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((HOST, self.port))
             except OSError as error:
+                if time.monotonic() < deadline:
+                    time.sleep(0.05)
+                    continue
                 raise _unavailable(
                     f"Port {self.port} of {HOST} cannot be used: {error.strerror}.",
                     "Stop what uses it, or take another: quicksilver local up --port 4600",
                 ) from None
+            return
 
     def _last_log_lines(self) -> list[str]:
         lines = self.log.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:]
