@@ -160,7 +160,7 @@ def _table(title: str, rows: tuple[Moved, ...], number: str, change: str) -> Tab
     )
     for row in rows:
         cells = [(row.before, number), (row.after, number), (row.difference, change)]
-        table.add_row(row.name, *("" if value is None else form.format(value) for value, form in cells))
+        table.add_row(Text(row.name), *("" if value is None else form.format(value) for value, form in cells))
     return table
 
 

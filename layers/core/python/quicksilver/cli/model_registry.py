@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 from rich.table import Column, Table
+from rich.text import Text
 
 from quicksilver.cli.output import JsonOption, emit, explains_errors
 from quicksilver.cli.stage import (
@@ -173,10 +174,10 @@ def _facts(model: ModelVersion) -> Mapping[str, str]:
 
 
 def facts(lines: Mapping[str, Any]) -> RenderableType:
-    """Names and values as a person reads them."""
+    """Names and values as a person reads them. Values are shown as they are: a ``[`` in one is no markup."""
     table = Table(Column(style="dim"), Column(overflow="fold"), show_header=False, box=None)
     for name, value in lines.items():
-        table.add_row(name, value if isinstance(value, str) else json.dumps(value))
+        table.add_row(name, Text(value if isinstance(value, str) else json.dumps(value)))
     return table
 
 

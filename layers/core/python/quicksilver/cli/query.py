@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from quicksilver.cli.output import JsonOption, emit, explains_errors, progress_bar
 from quicksilver.cli.stage import StageOption, deployed_stage
@@ -50,5 +51,6 @@ def _json(value: Any) -> Any:
 def _render(table: Table) -> RichTable:
     shown = RichTable(*table.columns)
     for row in table.rows:
-        shown.add_row(*("" if v is None else v if isinstance(v, str) else json.dumps(_json(v)) for v in row))
+        texts = ("" if v is None else v if isinstance(v, str) else json.dumps(_json(v)) for v in row)
+        shown.add_row(*map(Text, texts))
     return shown

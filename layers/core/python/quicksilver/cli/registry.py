@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Group, RenderableType
 from rich.table import Column, Table
+from rich.text import Text
 
 from quicksilver.cli.model_registry import facts, who
 from quicksilver.cli.output import JsonOption, emit, explains_errors, fail, progress
@@ -31,7 +32,8 @@ def history(endpoint: EndpointOption, stage: StageOption = "local", as_json: Jso
             what = f"{entry.action.value.replace('_', ' ')} {entry.subject}"
             if evidence := entry.details.get("evidence_sha256"):
                 what += f" (evidence {evidence[:12]})"
-            table.add_row(str(entry.number), entry.at, who(entry.who), what, entry.reason)
+            cells = (str(entry.number), entry.at, who(entry.who), what, entry.reason)
+            table.add_row(*map(Text, cells))  # people's words, in which a "[" is no markup
         return table
 
     content = [{**entry.model_dump(mode="json"), "sha256": entry.sha256} for entry in entries]
@@ -69,7 +71,9 @@ def verify(endpoint: EndpointOption, stage: StageOption = "local", as_json: Json
             "routes": str(result.routes),
             "signatures": str(result.signatures),
         }
-        return Group(facts(looked_at), *(f"[red]finding[/red] {finding}" for finding in result.findings))
+        return Group(
+            facts(looked_at), *(Text(f"finding: {finding}", style="red") for finding in result.findings)
+        )
 
     emit(asdict(result), as_json=as_json, render=render)
     if not result.holds:

@@ -82,5 +82,5 @@ def _render(answer: Mapping[str, Any]) -> RenderableType:
         facts.add_row("degraded", f"{item['feature']} is {item['cause']}, policy {item['policy']}")
     reasons = Table("reason", "feature", "contribution", title="Reasons", title_justify="left")
     for reason in answer["reasons"]:
-        reasons.add_row(reason["text"], reason["feature"], f"{reason['contribution']:+.4f}")
+        reasons.add_row(Text(reason["text"]), reason["feature"], f"{reason['contribution']:+.4f}")
     return Group(facts, reasons)
