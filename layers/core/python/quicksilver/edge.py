@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -29,7 +28,7 @@ from quicksilver.errors import (
 from quicksilver.metrics import Metric
 from quicksilver.ports import Metrics
 from quicksilver.prediction import RESPONSE_FIELDS
-from quicksilver.problem import PROBLEM_JSON, RETRY_AFTER_SECONDS, problem
+from quicksilver.problem import problem_answer
 from quicksilver.scoring import Caller, Scorer
 
 logger = logging.getLogger(__name__)
@@ -54,19 +53,20 @@ def answer_score(
         record = scorer.score(_body(event), Caller(request_id, function_version))
     except InvalidInput as error:
         metrics.count(Metric.REQUESTS_REFUSED)
-        return _problem(_status(error), str(error), request_id, fields=error.fields)
+        return problem_answer(_status(error), str(error), request_id, error.fields)
     except Unavailable as error:
         metrics.count(Metric.REQUESTS_UNAVAILABLE)
         metrics.count(Metric.REQUESTS_UNANSWERED)
         logger.error("request not answered: %s", error, extra={"request_id": request_id})
         detail = next(text for kind, text in _UNAVAILABLE if isinstance(error, kind))
-        retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        return _problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, request_id, headers=retry)
+        return problem_answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, request_id)
     except Exception as error:
         metrics.count(Metric.REQUESTS_FAILED)
         metrics.count(Metric.REQUESTS_UNANSWERED)
         logger.error("request failed", extra={"request_id": request_id, **whereabouts(error)})
-        return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The request could not be scored.", request_id)
+        return problem_answer(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "The request could not be scored.", request_id
+        )
     metrics.count(Metric.REQUESTS_SCORED)
     if record.degraded:
         metrics.count(Metric.REQUESTS_DEGRADED)
@@ -94,24 +94,3 @@ def _status(error: QuicksilverError) -> HTTPStatus:
     if isinstance(error, MalformedBody):
         return HTTPStatus.BAD_REQUEST
     return HTTPStatus.UNPROCESSABLE_ENTITY
-
-
-def _problem(
-    status: HTTPStatus,
-    detail: str,
-    request_id: str,
-    *,
-    fields: tuple[FieldError, ...] = (),
-    headers: Mapping[str, str] | None = None,
-) -> Answer:
-    content = problem(status, detail, instance=f"urn:request:{request_id}", fields=fields)
-    return {
-        "statusCode": int(status),
-        "headers": {
-            "Content-Type": PROBLEM_JSON,
-            "Cache-Control": "no-store",
-            **(headers or {}),
-        },
-        "body": json.dumps(content),
-        "isBase64Encoded": False,
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -33,3 +34,18 @@ def problem(
     if fields:
         content["errors"] = [{"field": item.field, "reason": item.reason} for item in fields]
     return content
+
+
+def problem_answer(
+    status: HTTPStatus, detail: str, request_id: str, fields: Sequence[FieldError] = ()
+) -> dict[str, Any]:
+    """A problem as a Lambda proxy answer; a 503 says when to try again."""
+    headers = {"Content-Type": PROBLEM_JSON, "Cache-Control": "no-store"}
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return {
+        "statusCode": int(status),
+        "headers": headers,
+        "body": json.dumps(problem(status, detail, instance=f"urn:request:{request_id}", fields=fields)),
+        "isBase64Encoded": False,
+    }

@@ -30,7 +30,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from quicksilver.contract import field_error
+from quicksilver.contract import contract_field_errors
 from quicksilver.errors import (
     Conflict,
     FieldError,
@@ -45,7 +45,7 @@ from quicksilver.errors import (
 from quicksilver.gates.report import GateReport
 from quicksilver.instants import utc_iso
 from quicksilver.model_version import Reason, Sha256
-from quicksilver.problem import PROBLEM_JSON, RETRY_AFTER_SECONDS, problem
+from quicksilver.problem import problem_answer
 from quicksilver.registry import Registry
 from quicksilver.routing import Arm
 
@@ -118,26 +118,26 @@ class RegistryApi:
         request_id = str(context.get("requestId") or "unknown")
         who = (context.get("identity") or {}).get("userArn")
         if not who:
-            return _problem(HTTPStatus.FORBIDDEN, "The caller has no IAM identity.", request_id)
+            return problem_answer(HTTPStatus.FORBIDDEN, "The caller has no IAM identity.", request_id)
         try:
             call, answer = self._find(event, str(who))
             content = answer(call)
         except NotFound as error:
-            return _problem(HTTPStatus.NOT_FOUND, str(error), request_id)
+            return problem_answer(HTTPStatus.NOT_FOUND, str(error), request_id)
         except NotAllowed as error:
-            return _problem(HTTPStatus.CONFLICT, str(error), request_id, error.fields)
+            return problem_answer(HTTPStatus.CONFLICT, str(error), request_id, error.fields)
         except Conflict as error:  # rivals without end: a later try may find the registry quiet
-            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), request_id)
+            return problem_answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error), request_id)
         except InvalidInput as error:
-            return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), request_id, error.fields)
+            return problem_answer(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), request_id, error.fields)
         except Unavailable as error:
             logger.error("registry request not answered: %s", error, extra={"request_id": request_id})
-            return _problem(
+            return problem_answer(
                 HTTPStatus.SERVICE_UNAVAILABLE, "The registry cannot answer now; try again.", request_id
             )
         except Exception as error:
             logger.error("registry request failed", extra={"request_id": request_id, **whereabouts(error)})
-            return _problem(
+            return problem_answer(
                 HTTPStatus.INTERNAL_SERVER_ERROR, "The request could not be answered.", request_id
             )
         return {
@@ -224,8 +224,7 @@ class _Call:
         try:
             return kind.model_validate_json(self._body)
         except ValidationError as error:
-            fields = [field_error(item) for item in error.errors(include_url=False, include_input=False)]
-            raise InvalidRequest("The request is not valid.", fields[:20]) from None
+            raise InvalidRequest("The request is not valid.", contract_field_errors(error)[:20]) from None
 
 
 def moment(field: str, text: str) -> str:
@@ -251,15 +250,3 @@ def _plain(content: Any) -> Any:
     if isinstance(content, list):
         return [_plain(item) for item in content]
     return content
-
-
-def _problem(status: HTTPStatus, detail: str, request_id: str, fields: Sequence[FieldError] = ()) -> Answer:
-    headers = {"Content-Type": PROBLEM_JSON, "Cache-Control": "no-store"}
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return {
-        "statusCode": int(status),
-        "headers": headers,
-        "body": json.dumps(problem(status, detail, instance=f"urn:request:{request_id}", fields=fields)),
-        "isBase64Encoded": False,
-    }
