@@ -64,9 +64,7 @@ class ControlStack(Stack):
 
     def _allow(self, function: Function, data: DataStack) -> None:
         table = data.registry.table_arn
-        function.add_to_role_policy(
-            iam.PolicyStatement(actions=["dynamodb:GetItem", "dynamodb:Query"], resources=[table])
-        )
+        function.allow(["dynamodb:GetItem", "dynamodb:Query"], table)
         function.add_to_role_policy(
             iam.PolicyStatement(
                 actions=["dynamodb:PutItem"],
@@ -92,8 +90,5 @@ class ControlStack(Stack):
             prefix=EVIDENCE,
             reason="Each gate report is an object named by its SHA-256; the bucket lets it be written once.",
         )
-        for actions, key in (
-            (["kms:Decrypt", "kms:GenerateDataKey"], data.models_key),
-            (["kms:Sign", "kms:Verify"], data.signing_key),
-        ):
-            function.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=[key.key_arn]))
+        function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.models_key.key_arn)
+        function.allow(["kms:Sign", "kms:Verify"], data.signing_key.key_arn)

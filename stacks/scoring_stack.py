@@ -103,9 +103,9 @@ class ScoringStack(Stack):
             timeout=Duration.seconds(endpoint.timeout_seconds),
             provisioned_concurrency=endpoint.provisioned_concurrency,
         )
-        _allow(function, ["dynamodb:BatchGetItem"], data.features.table_arn)
-        _allow(function, ["dynamodb:GetItem"], data.registry.table_arn)
-        _allow(function, ["kinesis:PutRecords"], data.predictions.stream_arn)
+        function.allow(["dynamodb:BatchGetItem"], data.features.table_arn)
+        function.allow(["dynamodb:GetItem"], data.registry.table_arn)
+        function.allow(["kinesis:PutRecords"], data.predictions.stream_arn)
         allow_objects(
             function.own_role,
             actions=["s3:GetObject"],
@@ -120,9 +120,9 @@ class ScoringStack(Stack):
             prefix=f"{UNDELIVERED_PREFIX}{endpoint.name}/",
             reason="Each batch of undelivered records is an object with an id of its own.",
         )
-        _allow(function, ["kms:Decrypt"], data.features_key.key_arn, data.models_key.key_arn)
-        _allow(function, ["kms:GenerateDataKey"], data.predictions_key.key_arn)
-        _allow(function, ["kms:Verify"], data.signing_key.key_arn)
+        function.allow(["kms:Decrypt"], data.features_key.key_arn, data.models_key.key_arn)
+        function.allow(["kms:GenerateDataKey"], data.predictions_key.key_arn)
+        function.allow(["kms:Verify"], data.signing_key.key_arn)
         return function
 
     def _redeliver_function(self) -> None:
@@ -159,8 +159,8 @@ class ScoringStack(Stack):
                 conditions={"StringLike": {"s3:prefix": f"{UNDELIVERED_PREFIX}*"}},
             )
         )
-        _allow(function, ["kinesis:PutRecords"], data.predictions.stream_arn)
-        _allow(function, ["kms:Decrypt", "kms:GenerateDataKey"], data.predictions_key.key_arn)
+        function.allow(["kinesis:PutRecords"], data.predictions.stream_arn)
+        function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.predictions_key.key_arn)
         events.Rule(
             self,
             "RedeliverEveryMinute",
@@ -174,7 +174,3 @@ class ScoringStack(Stack):
 def _id(endpoint: Endpoint) -> str:
     """``card-fraud`` as part of a construct's name: ``CardFraud``."""
     return "".join(word.capitalize() for word in endpoint.name.split("-"))
-
-
-def _allow(function: lambda_.Function, actions: list[str], *resources: str) -> None:
-    function.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=list(resources)))

@@ -109,6 +109,10 @@ class Function(lambda_.Function):
             reason="The layers hold compiled libraries built and tested for this runtime; it moves with their locks.",
         )
 
+    def allow(self, actions: list[str], *resources: str) -> None:
+        """Let the function's own role do this on these resources, by their ARNs."""
+        self.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=list(resources)))
+
 
 def _require_room(name: str, environment: Mapping[str, str]) -> None:
     total = sum(
