@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from quicksilver.gates.policy import Policy
 from quicksilver.gates.report import Check, Gate, GateReport, Outcome
+from quicksilver.routing import sole_champion
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
@@ -51,5 +52,10 @@ def bring_to_approved(registry: Registry, package: Package) -> str:
     return model.name
 
 
+def set_champion(registry: Registry, name: str, *, reason: str, who: str) -> Route:
+    model = registry.model_version(name)
+    return registry.set_route(model.endpoint, [sole_champion(model)], reason=reason, who=who)
+
+
 def make_champion(registry: Registry, package: Package) -> Route:
-    return registry.set_champion(bring_to_approved(registry, package), reason="It is better.", who=GRACE)
+    return set_champion(registry, bring_to_approved(registry, package), reason="It is better.", who=GRACE)

@@ -22,7 +22,7 @@ from quicksilver.local.deployment import STAGE, Deployment
 from quicksilver.local.emulator import Emulator
 from quicksilver.local.people import PEOPLE
 from quicksilver.package import Package
-from quicksilver.routing import Arm, Role
+from quicksilver.routing import sole_champion
 from quicksilver.sql import query_predictions
 from tests.approvals import report
 
@@ -67,7 +67,7 @@ class LocalStack(DeployedStage):
     def route_to(self, package: Package, endpoint: str = "card-fraud") -> str:
         """Approve a package and make it champion."""
         model = self.approve(package, endpoint)
-        arm = Arm(model=model, package_sha256=package.sha256, role=Role.CHAMPION, share_bp=10_000)
+        arm = sole_champion(self.registry.model_version(model))
         self.as_("grace").registry.set_route(endpoint, [arm], reason="It passed.")
         return model
 

@@ -19,7 +19,7 @@ from quicksilver.local import checkout
 from quicksilver.model_card import render_html
 from quicksilver.package import Package, open_package
 from quicksilver.package_files import evaluation_path, write_handover
-from quicksilver.routing import FULL_SHARE_BP, Arm, Role
+from quicksilver.routing import sole_champion
 
 Say = Callable[[str], None]
 
@@ -52,7 +52,7 @@ def hand_over(ada: DeployedStage, grace: DeployedStage, trained: Trained, say: S
         raise QuicksilverError(f"The model fails its gates: {failed}")
     say("register, approve, route")
     model = _approved(ada, grace, package, report)
-    _make_champion(grace, model, package)
+    _make_champion(grace, model)
     say("model card")
     card = folder.with_name(f"{folder.name}.card.html")
     rival = champion.package if champion else None
@@ -96,11 +96,11 @@ def _approved(ada: DeployedStage, grace: DeployedStage, package: Package, report
     return model.name
 
 
-def _make_champion(grace: DeployedStage, model: str, package: Package) -> None:
+def _make_champion(grace: DeployedStage, model: str) -> None:
     try:
         if grace.registry.current_route(ENDPOINT).champion.model == model:
             return
     except NotFound:
         pass  # the endpoint's first route
-    arm = Arm(model=model, package_sha256=package.sha256, role=Role.CHAMPION, share_bp=FULL_SHARE_BP)
+    arm = sole_champion(grace.registry.model_version(model))
     grace.registry.set_route(ENDPOINT, [arm], reason="The demo's model.")

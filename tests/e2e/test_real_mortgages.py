@@ -14,7 +14,7 @@ from quicksilver.gates.report import Gate, Outcome
 from quicksilver.gates.run import run_gates
 from quicksilver.local import checkout
 from quicksilver.model_version import State
-from quicksilver.routing import Arm, Role
+from quicksilver.routing import sole_champion
 from tests.real_mortgages import FILE, FLAGS, GROUPS, NUMBERS, features, hand_over
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_a_mortgage_model_goes_from_rows_to_answers_by_two_people(local_stack: L
     assert approved.approval.evidence_sha256 == report.sha256
     assert ada.registry.evidence(name) == report
 
-    arm = Arm(model=name, package_sha256=package.sha256, role=Role.CHAMPION, share_bp=10_000)
+    arm = sole_champion(approved)
     grace.registry.set_route(ENDPOINT, [arm], reason="The first mortgage model.")
     local_stack.new_environment(ENDPOINT)
     row = features(mortgages.raw).iloc[0]

@@ -22,7 +22,7 @@ from quicksilver.history import Action
 from quicksilver.model_version import State
 from quicksilver.package import GOLDEN, MANIFEST, open_package, seal
 from quicksilver.routing import FULL_SHARE_BP, Arm, Role
-from tests.approvals import ADA, GRACE, bring_to_approved, policy, report
+from tests.approvals import ADA, GRACE, bring_to_approved, policy, report, set_champion
 from tests.conftest import contract_content, train
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def test_after_an_override_has_expired_nobody_approves_or_routes(bench: Bench, f
     bench.registry.approve(failed, reason="With care.", who=GRACE)
     bench.clock.advance_ms(60_000)
     with pytest.raises(NotAllowed, match="expired"):
-        bench.registry.set_champion(failed, reason="Late.", who=GRACE)
+        set_champion(bench.registry, failed, reason="Late.", who=GRACE)
 
 
 def test_there_is_nothing_to_override_where_nothing_failed(bench: Bench, registered: str) -> None:
@@ -274,12 +274,12 @@ def test_a_model_version_on_the_route_cannot_be_retired_and_after_it_can(
     bench.put_champion(second_package)
     bench.registry.retire("card-fraud@1", reason="Old.", who=GRACE)
     with pytest.raises(InvalidRoute):
-        bench.registry.set_champion("card-fraud@1", reason="Back.", who=GRACE)
+        set_champion(bench.registry, "card-fraud@1", reason="Back.", who=GRACE)
 
 
 def test_a_route_to_a_model_version_that_is_not_registered_is_refused(bench: Bench) -> None:
     with pytest.raises(NotFound, match="card-fraud@9"):
-        bench.registry.set_champion("card-fraud@9", reason="Try.", who=GRACE)
+        set_champion(bench.registry, "card-fraud@9", reason="Try.", who=GRACE)
 
 
 @pytest.mark.parametrize("name", ["card-fraud", "@1", "card-fraud@", "card-fraud@x", "card-fraud@01", ""])

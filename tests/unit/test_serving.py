@@ -10,7 +10,7 @@ from quicksilver.errors import NoModel, Unavailable
 from quicksilver.memory import MemorySigner
 from quicksilver.model_version import Approval
 from quicksilver.package import CONTRACT, MANIFEST, MODEL
-from tests.approvals import GRACE
+from tests.approvals import GRACE, set_champion
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
@@ -93,7 +93,7 @@ def test_an_environment_with_nothing_to_serve_asks_again_after_a_second_not_at_e
 
 def test_a_model_that_two_routes_share_is_loaded_once(bench: Bench) -> None:
     before = bench.serving.loaded_route().models
-    bench.registry.set_champion("card-fraud@1", reason="Once more.", who=GRACE)
+    set_champion(bench.registry, "card-fraud@1", reason="Once more.", who=GRACE)
     bench.clock.advance_ms(10_000)
     bench.serving.refresh_if_due()
     after = bench.serving.loaded_route()

@@ -111,8 +111,8 @@ def score_function() -> ScoreFunction:
         refresh_seconds=settings.route_refresh_seconds,
         max_age_seconds=settings.route_max_age_seconds,
     )
-    # With everything hanging: three attempts of 1 s at the stream, two of 2 s at the store and one of 4 s
-    # at the artefacts, which with the pauses between them is within AFTER_ANSWER_SECONDS.
+    # With everything hanging: three attempts of 1 s at the stream, two of 2 s at the store, and at a refresh
+    # two reads of the registry, 1 s at the key and 4 s at the artefacts: within AFTER_ANSWER_SECONDS.
     log = PredictionLog(
         settings.endpoint,
         KinesisPredictionStream(client("kinesis", within(1)), settings.predictions_stream, pause),

@@ -22,7 +22,7 @@ from quicksilver.model_version import MODEL_NAME, Approval, ModelVersion, Overri
 from quicksilver.package import check_model, open_package
 from quicksilver.ports import ArtifactStore, Clock, EvidenceStore, RegistryStore, Signer
 from quicksilver.registry_commit import Committer, Decision, NothingToDo, Rule
-from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route
+from quicksilver.routing import Arm, Role, Route
 
 
 class Stores(NamedTuple):
@@ -285,12 +285,6 @@ class Registry:
         route = self._committer.commit(endpoint, decide, who=who).route
         assert route is not None  # noqa: S101 - this rule decides on a route
         return route
-
-    def set_champion(self, name: str, *, reason: str, who: str) -> Route:
-        """A route on which one model version answers for every entity."""
-        model = self.model_version(name)
-        arm = Arm(model=name, package_sha256=model.package_sha256, role=Role.CHAMPION, share_bp=FULL_SHARE_BP)
-        return self.set_route(model.endpoint, [arm], reason=reason, who=who)
 
     # -- rules --
 

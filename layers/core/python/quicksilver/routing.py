@@ -14,7 +14,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from quicksilver.contract import EndpointName
-from quicksilver.model_version import ModelName, Sha256
+from quicksilver.model_version import ModelName, ModelVersion, Sha256
 
 FULL_SHARE_BP = 10_000
 """All of an endpoint's entities, in basis points."""
@@ -36,6 +36,16 @@ class Arm(BaseModel):
     package_sha256: Sha256
     role: Role
     share_bp: Annotated[int, Field(ge=0, le=FULL_SHARE_BP)]
+
+
+def sole_champion(model: ModelVersion) -> Arm:
+    """The one arm of a route on which a model version answers for every entity."""
+    return Arm(
+        model=model.name,
+        package_sha256=model.package_sha256,
+        role=Role.CHAMPION,
+        share_bp=FULL_SHARE_BP,
+    )
 
 
 class Route(BaseModel):

@@ -18,7 +18,7 @@ from quicksilver.cli.stage import (
     deployed_stage,
 )
 from quicksilver.errors import FieldError, InvalidRoute
-from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route
+from quicksilver.routing import Route, sole_champion
 
 app = typer.Typer(no_args_is_help=True, help="Show and set an endpoint's route.")
 
@@ -54,8 +54,7 @@ def set_(
         )
     deployed = deployed_stage(stage, person)
     confirm(f"Make {champion} the champion of {endpoint} in stage {stage}.", yes=yes)
-    sha256 = deployed.registry.model_version(champion).package_sha256
-    arm = Arm(model=champion, package_sha256=sha256, role=Role.CHAMPION, share_bp=FULL_SHARE_BP)
+    arm = sole_champion(deployed.registry.model_version(champion))
     _emit(deployed.registry.set_route(endpoint, [arm], reason=reason), as_json=as_json)
 
 
