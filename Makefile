@@ -8,6 +8,7 @@ STAGES := local dev staging prod
 VENV := .venv
 PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
+KERNEL := layers/core/python/quicksilver/libquicksilver.so
 # The environment's programs first: its python, its node (new enough, whatever the machine has), cdk's.
 IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$(CURDIR)/node_modules/.bin:$$PATH"
 # A home in the checkout too, for what runs our own code: aws-cdk-lib keeps a cache under the home folder.
@@ -80,7 +81,7 @@ clean: down  ## remove everything that set-up, builds and runs have made
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-setup: $(VENV)/.ready .local/emulator/.ready node_modules/.ready  ## install everything, in this folder only
+setup: $(VENV)/.ready $(KERNEL) .local/emulator/.ready node_modules/.ready  ## install everything, in this folder only
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -110,6 +111,12 @@ $(VENV)/.ready: $(UV) requirements/dev.txt requirements/node.txt pyproject.toml 
 	@$(PY) -m layers.native_libraries
 	@touch $@
 
+# The folder too, for a source that goes. A machine without a C compiler gets one, in .local.
+$(KERNEL): layers/core/native $(wildcard layers/core/native/*.[ch]) layers/native_kernel.py layers/zig.py \
+		requirements/zig.txt | $(VENV)/.ready
+	$(SAY) 'setup: native kernel, from layers/core/native'
+	@$(PY) -m layers.native_kernel
+
 # Made anew with .venv: its workers import what layers/.build/local holds for that very interpreter.
 .local/emulator/.ready: $(UV) requirements/emulator.txt
 	$(SAY) 'setup: local AWS, from requirements/emulator.txt'
@@ -132,5 +139,6 @@ lock: $(UV)  ## write the locks anew from the .in files (UPGRADE=1: to the newes
 	$(COMPILE) requirements/dev.in -o requirements/dev.txt
 	$(COMPILE) requirements/emulator.in -o requirements/emulator.txt
 	$(COMPILE) requirements/node.in -o requirements/node.txt
+	$(COMPILE) requirements/zig.in -o requirements/zig.txt
 	$(MAKE) $(VENV)/.ready
 	$(IN_VENV) npm install --package-lock-only --ignore-scripts
