@@ -20,6 +20,8 @@
         ├── NoModel               no model version can answer for the endpoint
         ├── FeaturesLate          a feature the contract insists on was not read in time
         ├── ModelNotLoadable      an artefact that is missing, altered or refused by LightGBM
+        ├── KernelRefused         a sound model whose contributions are LightGBM's to compute
+        ├── NotEvaluated          a model gave no usable score for a vector
         └── LogFull               records wait for delivery and no more can be held
 
 Only the edge (``edge.py``, ``cli``) turns these into HTTP statuses or exit codes.
@@ -118,6 +120,14 @@ class FeaturesLate(Unavailable):
 
 class ModelNotLoadable(Unavailable):
     """A model version's artefact is missing, altered or refused by LightGBM."""
+
+
+class KernelRefused(Unavailable):
+    """The SHAP kernel cannot explain a model that is sound otherwise."""
+
+
+class NotEvaluated(Unavailable):
+    """A loaded model gave no usable score, or contributions that do not add up to it."""
 
 
 class LogFull(Unavailable):

@@ -1,26 +1,33 @@
-"""The evaluator: LightGBM's own C library, by ctypes.
+"""The evaluator: LightGBM's own C library for scores and the native kernel for contributions, both by ctypes.
 
-It is the authority on scores: the raw score is bit-equal to ``Booster.predict(raw_score=True)``.
+LightGBM is the authority on scores: the raw score is bit-equal to ``Booster.predict(raw_score=True)``.
 Importing the ``lightgbm`` package would cost half a second and 150 MiB of numpy and scipy for two
 calls of its C API, so the library alone is loaded.
+
+Contributions are the kernel's, at a fraction of the cost of LightGBM's own. Those are used for a model that the
+kernel refuses, and for any one vector whose contributions do not add up to its raw score.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib.util
+import logging
 import math
 import re
 import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from quicksilver.errors import ModelNotLoadable
-from quicksilver.model_text import read_header
+from quicksilver.errors import KernelRefused, ModelNotLoadable, NotEvaluated
+from quicksilver.kernel import Kernel, Row
+
+logger = logging.getLogger(__name__)
 
 # include/LightGBM/c_api.h
 _C_API_DTYPE_FLOAT64 = 1
@@ -31,6 +38,16 @@ _ONE_THREAD = b"num_threads=1"
 _SIGMOID_OBJECTIVES = ("binary", "cross_entropy")
 _IDENTITY_OBJECTIVES = ("regression", "regression_l1", "huber", "fair", "quantile", "mape")
 
+MAX_ADDITIVITY_ERROR = 1e-9
+"""How far contributions may miss the raw score, relative to the sum of their sizes (at least 1)."""
+
+
+class ExplainedBy(StrEnum):
+    """Who computed an answer's contributions."""
+
+    KERNEL = "kernel"
+    LIGHTGBM = "lightgbm"
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -39,6 +56,7 @@ class Evaluation:
     raw_score: float
     contributions: tuple[float, ...]
     expected_value: float
+    explained_by: ExplainedBy
 
 
 class Evaluator(Protocol):
@@ -47,8 +65,12 @@ class Evaluator(Protocol):
     @property
     def feature_names(self) -> tuple[str, ...]: ...
 
+    def raw_score(self, vector: Sequence[float]) -> float:
+        """The raw score of one vector (contract order, NaN is missing). Raises ``NotEvaluated``."""
+        ...
+
     def evaluate(self, vector: Sequence[float]) -> Evaluation:
-        """Raw score and contributions of one vector (contract order, NaN is missing)."""
+        """Raw score and contributions of one vector. Raises ``NotEvaluated``."""
         ...
 
     def score(self, raw_score: float) -> float:
@@ -84,39 +106,54 @@ def _call(name: str, *arguments: Any) -> None:
 
 
 class _Predictor:
-    """One prediction configuration with its own buffers. Owned by one thread: sharing gave wrong answers."""
+    """One prediction configuration on a row that its owner fills. Owned by one thread: sharing gave wrong answers."""
 
-    def __init__(self, booster: ctypes.c_void_p, kind: int, n_features: int, n_out: int) -> None:
+    def __init__(self, booster: ctypes.c_void_p, kind: int, row: Row, n_out: int) -> None:
         self._config = ctypes.c_void_p()
         _call(
             "LGBM_BoosterPredictForMatSingleRowFastInit",
-            booster, kind, 0, -1, _C_API_DTYPE_FLOAT64, n_features, _ONE_THREAD, ctypes.byref(self._config),
+            booster, kind, 0, -1, _C_API_DTYPE_FLOAT64, len(row), _ONE_THREAD, ctypes.byref(self._config),
         )  # fmt: skip
-        self._row = (ctypes.c_double * n_features)()
         self._out = (ctypes.c_double * n_out)()
         self._out_len = ctypes.c_int64()
         self._predict = _library().LGBM_BoosterPredictForMatSingleRowFast
-        self._arguments = (self._config, self._row, ctypes.byref(self._out_len), self._out)
+        self._arguments = (self._config, row, ctypes.byref(self._out_len), self._out)
         weakref.finalize(self, _library().LGBM_FastConfigFree, self._config)
 
-    def __call__(self, vector: Sequence[float]) -> Any:
-        # A vector of another length is refused here, before LightGBM could read past it.
-        self._row[:] = list(vector)
+    def __call__(self) -> Row:
         if self._predict(*self._arguments) != 0:
-            raise ModelNotLoadable("LightGBM failed to predict.")
+            raise NotEvaluated("LightGBM failed to predict.")
         return self._out
+
+
+class _Worker(threading.local):
+    """One thread's row, and everything that reads it."""
+
+    def __init__(self, booster: ctypes.c_void_p, kernel: Kernel | None, n_features: int) -> None:
+        self._booster = booster
+        self.row = (ctypes.c_double * n_features)()
+        self.raw_score = _Predictor(booster, _C_API_PREDICT_RAW_SCORE, self.row, 1)
+        self.kernel = kernel.worker(self.row) if kernel else None
+        self._contributions: _Predictor | None = None
+
+    def lightgbm_contributions(self) -> Row:
+        if self._contributions is None:
+            n_out = len(self.row) + 1
+            self._contributions = _Predictor(self._booster, _C_API_PREDICT_CONTRIB, self.row, n_out)
+        return self._contributions()
 
 
 class LightGBMEvaluator:
     """A LightGBM model with one output, loaded from its text.
 
-    Raises ``ModelNotLoadable`` for a text that was cut off or that LightGBM refuses, several classes, or an objective whose
-    transform from raw score to score is not known here.
+    Raises ``ModelNotLoadable`` for a text that was cut off, altered or that LightGBM refuses, several classes, linear
+    trees, or an objective whose transform from raw score to score is not known here.
     """
 
     def __init__(self, model_text: bytes) -> None:
         self._score_slope = _score_slope(model_text)
-        read_header(model_text)
+        # Before LightGBM, which trusts the sizes in its own text, sees it.
+        self._kernel = _kernel(model_text)
         self._booster = ctypes.c_void_p()
         iterations = ctypes.c_int()
         _call(
@@ -127,14 +164,41 @@ class LightGBMEvaluator:
         self._n_features = self._int("LGBM_BoosterGetNumFeature")
         if self._int("LGBM_BoosterGetNumClasses") != 1:
             raise ModelNotLoadable("The model has several classes; a risk score has one output.")
+        # A random forest's raw score is the sum over its trees, and its score comes from their mean.
+        self._averaged_over = iterations.value if b"\naverage_output\n" in model_text else 1
         self.feature_names = self._names()
-        self._local = threading.local()
+        self._worker = _Worker(self._booster, self._kernel, self._n_features)
+
+    def raw_score(self, vector: Sequence[float]) -> float:
+        worker = self._worker
+        # A vector of another length is refused here, before anything could read past it.
+        worker.row[:] = list(vector)
+        raw_score = float(worker.raw_score()[0])
+        if not math.isfinite(raw_score):
+            raise NotEvaluated("The model's raw score is not a number.")
+        return raw_score
 
     def evaluate(self, vector: Sequence[float]) -> Evaluation:
-        raw, contributions = self._predictors()
-        raw_score = float(raw(vector)[0])
-        parts = contributions(vector)[:]
-        return Evaluation(raw_score, tuple(parts[:-1]), parts[-1])
+        raw_score = self.raw_score(vector)
+        worker = self._worker
+        if worker.kernel is not None:
+            parts = worker.kernel()[:]
+            if _add_up(parts, raw_score):
+                return Evaluation(raw_score, tuple(parts[:-1]), parts[-1], ExplainedBy.KERNEL)
+        parts = worker.lightgbm_contributions()[:]
+        if not _add_up(parts, raw_score):
+            raise NotEvaluated("The contributions do not add up to the raw score.")
+        return Evaluation(raw_score, tuple(parts[:-1]), parts[-1], ExplainedBy.LIGHTGBM)
+
+    def lightgbm_contributions(self, vector: Sequence[float]) -> tuple[float, ...]:
+        """LightGBM's own contributions of a vector; the last one is the expected value. What the kernel is held to."""
+        self._worker.row[:] = list(vector)
+        return tuple(self._worker.lightgbm_contributions())
+
+    @property
+    def explained_by(self) -> ExplainedBy:
+        """Who explains this model's scores."""
+        return ExplainedBy.KERNEL if self._kernel else ExplainedBy.LIGHTGBM
 
     @property
     def is_regression(self) -> bool:
@@ -143,22 +207,11 @@ class LightGBMEvaluator:
 
     def score(self, raw_score: float) -> float:
         """The logistic function of LightGBM's binary objective, ``1 / (1 + exp(-sigmoid * raw))``, or the raw score."""
+        raw_score /= self._averaged_over
         if self._score_slope is None:
             return raw_score
         exponent = -self._score_slope * raw_score
         return 0.0 if exponent > 709.0 else 1.0 / (1.0 + math.exp(exponent))
-
-    def _predictors(self) -> tuple[_Predictor, _Predictor]:
-        try:
-            predictors: tuple[_Predictor, _Predictor] = self._local.predictors
-        except AttributeError:
-            n = self._n_features
-            predictors = (
-                _Predictor(self._booster, _C_API_PREDICT_RAW_SCORE, n, 1),
-                _Predictor(self._booster, _C_API_PREDICT_CONTRIB, n, n + 1),
-            )
-            self._local.predictors = predictors
-        return predictors
 
     def _int(self, name: str) -> int:
         value = ctypes.c_int()
@@ -177,6 +230,20 @@ class LightGBMEvaluator:
         if needed.value > size:
             raise ModelNotLoadable(f"A feature name is longer than {size - 1} bytes.")
         return tuple(buffer.value.decode() for buffer in buffers)
+
+
+def _kernel(model_text: bytes) -> Kernel | None:
+    try:
+        return Kernel(model_text)
+    except KernelRefused as refused:
+        logger.warning("%s LightGBM's own contributions are used.", refused)
+        return None
+
+
+def _add_up(parts: Sequence[float], raw_score: float) -> bool:
+    """Whether contributions and expected value are worth the raw score. False for any that is not a number."""
+    scale = max(1.0, sum(map(abs, parts)))
+    return abs(sum(parts) - raw_score) <= MAX_ADDITIVITY_ERROR * scale
 
 
 def _score_slope(model_text: bytes) -> float | None:

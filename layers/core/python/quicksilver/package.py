@@ -174,7 +174,7 @@ def check_model(package: Package, evaluator: Evaluator) -> None:
                 "A golden row does not fit the contract.",
                 [FieldError(f"{GOLDEN}:{number}", f"has {len(row.vector)} values, not {len(expected)}")],
             )
-        raw_score = evaluator.evaluate(row.vector).raw_score
+        raw_score = evaluator.raw_score(row.vector)
         if raw_score != row.raw_score:
             raise InvalidPackage(
                 "The model does not give its golden rows.",

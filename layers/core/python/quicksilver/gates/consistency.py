@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from quicksilver.contract import ENTITY_KEY, Contract, Feature, FeatureType, Source
+from quicksilver.errors import NotEvaluated
+from quicksilver.evaluator import ExplainedBy
 from quicksilver.features import build_vector, check_names, feature_keys
 from quicksilver.frame import Floats, Frame, Ints
 from quicksilver.gates.compatibility import compatibility_checks
@@ -27,6 +29,10 @@ MAX_CONTRIBUTION_DIFFERENCE = 1e-9
 SWEEP_POINTS = 17
 """Values a monotone feature is swept over: quantiles of its reference range, both ends among them."""
 
+_EXPLAINERS = {
+    ExplainedBy.KERNEL: "the kernel",
+    ExplainedBy.LIGHTGBM: "LightGBM itself (the kernel refuses the model)",
+}
 _SHUFFLES = 3
 _NOW_MS = 1_760_000_000_000
 """Any moment will do: the rows are as fresh as their request."""
@@ -80,7 +86,10 @@ def _golden_rows(subject: Subject) -> list[Check]:
     for number, row in enumerate(rows, 1):
         if len(row.vector) != len(subject.contract.names) or len(row.contributions) != len(row.vector) + 1:
             return [_check("golden_raw_score", False, f"Golden row {number} has another number of features.")]
-        evaluation = subject.evaluator.evaluate(row.vector)
+        try:
+            evaluation = subject.evaluator.evaluate(row.vector)
+        except NotEvaluated as error:
+            return [_check("golden_raw_score", False, f"Golden row {number} cannot be evaluated: {error}")]
         if evaluation.raw_score != row.raw_score:
             wrong.append(number)
         given = (*evaluation.contributions, evaluation.expected_value)
@@ -95,7 +104,8 @@ def _golden_rows(subject: Subject) -> list[Check]:
         _check(
             "golden_contributions",
             largest <= MAX_CONTRIBUTION_DIFFERENCE,
-            f"Contributions of golden rows differ by at most {largest:.1e}.",
+            f"The contributions of {_EXPLAINERS[subject.evaluator.explained_by]} differ from LightGBM's own"
+            f" by at most {largest:.1e}.",
             value=largest,
             limit=MAX_CONTRIBUTION_DIFFERENCE,
             rows=len(rows),
@@ -180,7 +190,7 @@ def _as_scored(contract: Contract, frame: Frame, row: int, order: Sequence[str])
 
 def _one_row_or_batch(subject: Subject, vectors: Floats, sample: Ints) -> Check:
     together = subject.raw_scores(vectors[sample]).tolist()
-    alone = [subject.evaluator.evaluate(vectors[row].tolist()).raw_score for row in sample.tolist()]
+    alone = [subject.evaluator.raw_score(vectors[row].tolist()) for row in sample.tolist()]
     differing = sum(a != b for a, b in zip(alone, together, strict=True))
     sentence = f"{len(sample)} rows score the same bits alone and in a batch."
     if differing:
