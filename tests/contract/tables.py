@@ -25,5 +25,5 @@ def _create(client: Any, name: str, keys: tuple[tuple[str, str], ...]) -> None:
     )
 
 
-def no_pause(_: int) -> None:
+def no_pause(_: int, __: float = 0) -> None:
     """Retries in tests need not wait."""

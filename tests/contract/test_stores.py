@@ -65,6 +65,14 @@ class TestFeatureStore:
         assert feature_store.write(FeatureRow(key, 1, {"a": 1.0}) for key in keys) == 60
         assert set(feature_store.read(keys, ["a"], in_time()).rows) == set(keys)
 
+    def test_any_number_of_keys_is_read_at_once_and_one_given_twice_once(
+        self, feature_store: FeatureStore
+    ) -> None:
+        keys = [FeatureKey("card", f"card_{number}") for number in range(230)]
+        feature_store.write(FeatureRow(key, 1, {"a": 1.0}) for key in keys[:225])
+        reading = feature_store.read([*keys, *keys[:30]], ["a"], in_time())
+        assert (set(reading.rows), reading.late) == (set(keys[:225]), frozenset())
+
     def test_no_keys_is_an_empty_reading(self, feature_store: FeatureStore) -> None:
         assert feature_store.read([], ["a"], in_time()).rows == {}
 

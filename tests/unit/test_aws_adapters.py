@@ -43,7 +43,7 @@ class Pauses:
     def __init__(self, clock: ManualClock, milliseconds: int = 10) -> None:
         self.count, self._clock, self._milliseconds = 0, clock, milliseconds
 
-    def __call__(self, attempt: int) -> None:
+    def __call__(self, attempt: int, most_seconds: float = 1) -> None:
         self.count += 1
         self._clock.advance_ms(self._milliseconds)
 
@@ -59,7 +59,13 @@ def feature_store(client: Any) -> tuple[DynamoDBFeatureStore, Deadline, Pauses]:
 
 def test_keys_that_were_not_processed_are_asked_for_again() -> None:
     client, stub = stubbed("dynamodb")
-    rest = {"features": {"Keys": [{"pk": {"S": "card#b"}}], "ProjectionExpression": "pk, as_of, #0"}}
+    rest = {
+        "features": {
+            "Keys": [{"pk": {"S": "card#b"}}],
+            "ProjectionExpression": "pk, as_of, #0",
+            "ExpressionAttributeNames": {"#0": "x"},
+        }
+    }
     stub.add_response("batch_get_item", {"Responses": {"features": [item(A, "1")]}, "UnprocessedKeys": rest})
     stub.add_response("batch_get_item", {"Responses": {"features": [item(B, "2")]}}, {"RequestItems": rest})
     store, deadline, pauses = feature_store(client)
@@ -110,6 +116,115 @@ def test_an_unreachable_store_makes_keys_late(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(client, "batch_get_item", timeout)
     store, deadline, _ = feature_store(client)
     assert store.read([A], ["x"], deadline).late == frozenset({A})
+
+
+def test_an_answer_without_its_responses_makes_keys_late_and_not_absent() -> None:
+    """botocore reads a JSON text that was cut as an empty answer."""
+    client, stub = stubbed("dynamodb")
+    for _ in range(10):
+        stub.add_response("batch_get_item", {})
+    store, deadline, _ = feature_store(client)
+    assert store.read([A], ["x"], deadline).late == frozenset({A})
+
+
+def test_a_chunk_of_keys_that_is_refused_makes_only_its_own_late() -> None:
+    client, stub = stubbed("dynamodb")
+    keys = [FeatureKey("card", str(number)) for number in range(250)]
+    chunks = [keys[:100], keys[100:200], keys[200:]]
+    for number, chunk in enumerate(chunks):
+        if number == 1:
+            stub.add_client_error("batch_get_item", "AccessDeniedException")
+        else:
+            items = [item(key, "1") for key in chunk]
+            stub.add_response("batch_get_item", {"Responses": {"features": items}})
+    store, deadline, _ = feature_store(client)
+    reading = store.read(keys, ["x"], deadline)
+    assert (set(reading.rows), reading.late) == ({*chunks[0], *chunks[2]}, frozenset(chunks[1]))
+    stub.assert_no_pending_responses()
+
+
+def test_what_chunks_leave_unprocessed_is_asked_for_together_when_all_have_been_asked() -> None:
+    client, stub = stubbed("dynamodb")
+    keys = [FeatureKey("card", str(number)) for number in range(150)]
+    for left, chunk in ((keys[:1], keys[:100]), (keys[100:101], keys[100:])):
+        rest = {"features": {"Keys": [{"pk": {"S": f"card#{key.key}"}} for key in left]}}
+        items = [item(key, "1") for key in chunk if key not in left]
+        stub.add_response("batch_get_item", {"Responses": {"features": items}, "UnprocessedKeys": rest})
+    both = {
+        "features": {
+            "Keys": [{"pk": {"S": "card#0"}}, {"pk": {"S": "card#100"}}],
+            "ProjectionExpression": "pk, as_of",
+        }
+    }
+    answer = {"Responses": {"features": [item(keys[0], "1"), item(keys[100], "1")]}}
+    stub.add_response("batch_get_item", answer, {"RequestItems": both})
+    store, deadline, pauses = feature_store(client)
+    reading = store.read(keys, [], deadline)
+    assert (set(reading.rows), reading.late, pauses.count) == (set(keys), frozenset(), 1)
+
+
+class Bounded:
+    """A client that takes all the time it is given, and more only from one who gives none."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.given: list[float] = []
+
+    def bounded(self, seconds: float) -> Bounded:
+        self.given.append(seconds)
+        return self
+
+    def batch_get_item(self, **_: Any) -> None:
+        self._clock.advance_ms(round(self.given[-1] * 1_000))
+        raise ReadTimeoutError(endpoint_url="x")
+
+
+def test_an_attempt_is_given_no_more_than_what_is_left_of_the_deadline() -> None:
+    clock, metrics = ManualClock(), MemoryMetrics()
+    client = Bounded(clock)
+    pauses = Pauses(clock)
+    store = DynamoDBFeatureStore(client, "features", attempt_seconds=0.05, pause=pauses, metrics=metrics)
+    deadline = Deadline.after_ms(clock, 100)
+    assert store.read([A], ["x"], deadline).late == frozenset({A})
+    # 50 ms, a pause of 10, and the 40 that are left.
+    assert client.given == pytest.approx([0.05, 0.04])
+    assert deadline.remaining_seconds() == pytest.approx(0)
+
+
+def test_a_client_that_cannot_be_bounded_is_not_asked_for_a_chunk_it_may_have_no_time_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client, _ = stubbed("dynamodb")
+    store, deadline, pauses = feature_store(client)
+    asked: list[int] = []
+
+    def slow(**request: Any) -> dict[str, Any]:
+        asked.append(len(request["RequestItems"]["features"]["Keys"]))
+        pauses._clock.advance_ms(30)
+        return {"Responses": {}}
+
+    monkeypatch.setattr(client, "batch_get_item", slow)
+    keys = [FeatureKey("card", str(number)) for number in range(350)]
+    reading = store.read(keys, ["x"], deadline)
+    # 100 ms of budget and 50 ms for an attempt: after two of 30 ms a third might be late.
+    assert (asked, reading.late) == ([100, 100], frozenset(keys[200:]))
+
+
+def test_a_pause_is_given_no_more_than_leaves_room_for_an_attempt() -> None:
+    clock = ManualClock()
+    asked: list[float] = []
+
+    def pause(_: int, most_seconds: float) -> None:
+        asked.append(most_seconds)
+        clock.advance_ms(round(most_seconds * 1_000))
+
+    store = DynamoDBFeatureStore(
+        Bounded(clock), "features", attempt_seconds=0.05, pause=pause, metrics=MemoryMetrics()
+    )
+    deadline = Deadline.after_ms(clock, 100)
+    store.read([A], ["x"], deadline)
+    assert asked == pytest.approx([0.04])
+    assert deadline.remaining_seconds() == pytest.approx(0)
 
 
 def test_an_item_without_its_time_is_as_good_as_none() -> None:

@@ -78,10 +78,10 @@ class FeatureStore(Protocol):
     """Online features, read by key on the request path."""
 
     def read(self, keys: Sequence[FeatureKey], names: Sequence[str], deadline: Deadline) -> FeatureReading:
-        """Read the named features of up to 100 keys, each key once.
+        """Read the named features of any number of keys; one that is given twice is read once.
 
         Returns in time whatever happens: keys the store could not answer for before the deadline,
-        or at all, are ``late``. A throttled key is late, never absent.
+        or at all, are ``late``, and they alone. A throttled key is late, never absent.
         """
         ...
 

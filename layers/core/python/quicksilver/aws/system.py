@@ -16,9 +16,9 @@ class SystemClock:
         return time.perf_counter_ns() // 1_000
 
 
-def pause(attempt: int) -> None:
-    """Wait before retry ``attempt`` (1, 2, ...): full jitter under 10, 20, 40 ... 320 ms.
+def pause(attempt: int, most_seconds: float = 0.32) -> None:
+    """Wait before retry ``attempt`` (1, 2, ...): full jitter under 10, 20, 40 ... 320 ms, and under ``most_seconds``.
 
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
-    time.sleep(random.uniform(0, min(0.32, 0.005 * 2**attempt)))
+    time.sleep(random.uniform(0, min(0.32, most_seconds, 0.005 * 2**attempt)))
