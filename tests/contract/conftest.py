@@ -1,4 +1,8 @@
-"""Every port in each of its implementations: in memory, on AWS as moto has it, and on the emulator over HTTP."""
+"""Every port in each of its implementations: in memory, on AWS as moto has it, and on the emulator over HTTP.
+
+The last has two rings: boto3's clients and the lean ones. Moto replaces what botocore sends requests with, so
+it has nothing to answer the lean clients with.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,12 @@ from uuid import uuid4
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from moto import mock_aws
 
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
+from quicksilver.aws.hot_clients import hot_client
 from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_undelivered import S3UndeliveredStore
@@ -26,9 +32,24 @@ from quicksilver.memory import (
 from quicksilver.ports import ArtifactStore, FeatureStore, PredictionStream, RegistryStore, UndeliveredStore
 from tests.contract.tables import create_features_table, create_registry_table, no_pause
 
-RINGS = ("memory", "moto", pytest.param("emulator", marks=pytest.mark.integration))
+RINGS = (
+    "memory",
+    "moto",
+    pytest.param("emulator", marks=pytest.mark.integration),
+    pytest.param("lean", marks=pytest.mark.integration),
+)
 
 MakeClient = Callable[[str], Any]
+
+
+class LeanBesideBoto3:
+    """A lean client, and boto3's for what the score function never does: create tables, write features, sign."""
+
+    def __init__(self, lean: Any, boto3_client: Any) -> None:
+        self._lean, self._boto3_client = lean, boto3_client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lean if hasattr(self._lean, name) else self._boto3_client, name)
 
 
 @pytest.fixture(params=RINGS)
@@ -40,6 +61,15 @@ def make_client(
         yield None
     elif request.param == "emulator":
         yield request.getfixturevalue("local_stack").client
+    elif request.param == "lean":
+        stack = request.getfixturevalue("local_stack")
+
+        def lean(service: str) -> LeanBesideBoto3:
+            client = hot_client(service, 5, environment=stack.environment)
+            assert not isinstance(client, BaseClient)
+            return LeanBesideBoto3(client, stack.client(service))
+
+        yield lean
     else:
         for name, value in (
             ("ACCESS_KEY_ID", "test"),

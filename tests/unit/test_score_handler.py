@@ -54,6 +54,20 @@ def test_nothing_heavy_is_imported() -> None:
     }
 
 
+def test_neither_boto3_nor_botocores_machinery_is_imported() -> None:
+    body = json.dumps({"entity_id": "card_1", "features": {"amount": 1}})
+    result = json.loads(run({"body": body, "requestContext": {}}).stdout.splitlines()[-1])
+    heavy = {
+        "boto3",
+        "urllib3",
+        "botocore.session",
+        "botocore.client",
+        "botocore.auth",
+        "botocore.awsrequest",
+    }
+    assert not heavy & {*result["modules"]}
+
+
 def test_with_everything_unreachable_it_still_starts_and_answers_503() -> None:
     body = json.dumps({"entity_id": "card_1", "features": {"amount": 1}})
     output = run(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools import Logger, Metrics as PowertoolsMetrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
-from quicksilver.aws.clients import client, within
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
+from quicksilver.aws.hot_clients import hot_client
 from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
 from quicksilver.aws.kms_signer import KmsSigner
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
@@ -99,13 +99,13 @@ def score_function() -> ScoreFunction:
     attempt_seconds = settings.deadline_ms / 2_000
     # Registry and features share a client: reading the route at init opens the connection that the
     # first request's features are read on.
-    dynamodb = client("dynamodb", within(attempt_seconds))
+    dynamodb = hot_client("dynamodb", attempt_seconds)
     serving = Serving(
         settings.endpoint,
         registry=DynamoDBRegistryStore(dynamodb, settings.registry_table),
-        artifacts=S3ArtifactStore(client("s3", within(4)), settings.models_bucket),
+        artifacts=S3ArtifactStore(hot_client("s3", 4), settings.models_bucket),
         load=LightGBMEvaluator,
-        signer=KmsSigner(client("kms", within(1)), settings.signing_key),
+        signer=KmsSigner(hot_client("kms", 1), settings.signing_key),
         clock=clock,
         metrics=metrics,
         refresh_seconds=settings.route_refresh_seconds,
@@ -115,8 +115,8 @@ def score_function() -> ScoreFunction:
     # two reads of the registry, 1 s at the key and 4 s at the artefacts: within AFTER_ANSWER_SECONDS.
     log = PredictionLog(
         settings.endpoint,
-        KinesisPredictionStream(client("kinesis", within(1)), settings.predictions_stream, pause),
-        S3UndeliveredStore(client("s3", within(2, attempts=2)), settings.archive_bucket),
+        KinesisPredictionStream(hot_client("kinesis", 1), settings.predictions_stream, pause),
+        S3UndeliveredStore(hot_client("s3", 2, attempts=2), settings.archive_bucket),
         metrics,
     )
     scorer = Scorer(
@@ -149,6 +149,9 @@ class RedeliverFunction:
 
 
 def redeliver_function() -> RedeliverFunction:
+    # Imported here: the score function, which shares this module, does without boto3.
+    from quicksilver.aws.clients import client
+
     configure_logging()
     settings = RedeliverSettings()  # every value comes from the environment
     return RedeliverFunction(
@@ -160,7 +163,8 @@ def redeliver_function() -> RedeliverFunction:
 
 def registry_function() -> RegistryApi:
     """Wire the registry function. Its calls end well within API Gateway's 29 s, so that a caller is told."""
-    # Imported here: the score function, which shares this module, would pay 20 ms of its cold start for them.
+    # Imported here: the score function, which shares this module, would pay for them at each cold start.
+    from quicksilver.aws.clients import client, within
     from quicksilver.registry import Registry, Stores
     from quicksilver.registry_api import RegistryApi
 
