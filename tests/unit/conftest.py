@@ -19,10 +19,10 @@ from quicksilver.memory import (
     MemorySigner,
     MemoryUndeliveredStore,
 )
-from quicksilver.ports import FeatureKey, FeatureRow
+from quicksilver.ports import Deadline, FeatureKey, FeatureRow
 from quicksilver.registry import Registry, Stores
 from quicksilver.scoring import Scorer
-from quicksilver.serving import Serving
+from quicksilver.serving import LoadedRoute, Serving
 from tests.approvals import make_champion, policy
 
 if TYPE_CHECKING:
@@ -68,6 +68,13 @@ class Bench:
             max_age_seconds=60,
         )
 
+    @property
+    def deadline(self) -> Deadline:
+        return Deadline.after_ms(self.clock, 500)
+
+    def loaded_route(self) -> LoadedRoute:
+        return self.serving.loaded_route(self.deadline)
+
     def scorer_on(self, serving: Serving) -> Scorer:
         return Scorer(
             stage="test",
@@ -75,6 +82,7 @@ class Bench:
             serving=serving,
             features=self.features,
             log=self.log,
+            metrics=self.metrics,
             clock=self.clock,
             random_bytes=lambda n: bytes(range(n)),
             deadline_ms=500,

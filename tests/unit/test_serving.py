@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from quicksilver.errors import NoModel, Unavailable
 from quicksilver.memory import MemorySigner
 from quicksilver.model_version import Approval
 from quicksilver.package import CONTRACT, MANIFEST, MODEL
+from quicksilver.ports import Deadline
 from tests.approvals import GRACE, set_champion
 
 if TYPE_CHECKING:
@@ -27,17 +29,17 @@ def test_an_environment_without_a_route_has_no_model() -> None:
     from tests.unit.conftest import Bench
 
     with pytest.raises(NoModel):
-        Bench().serving.loaded_route()
+        Bench().loaded_route()
 
 
 def test_a_new_route_is_taken_up_when_its_time_has_come(bench: Bench, second_package: Package) -> None:
-    assert bench.serving.loaded_route().route.number == 1
+    assert bench.loaded_route().route.number == 1
     bench.put_champion(second_package)
     bench.serving.refresh_if_due()
-    assert bench.serving.loaded_route().route.number == 1
+    assert bench.loaded_route().route.number == 1
     bench.clock.advance_ms(10_000)
     bench.serving.refresh_if_due()
-    assert bench.serving.loaded_route().route.champion.model == "card-fraud@2"
+    assert bench.loaded_route().route.champion.model == "card-fraud@2"
 
 
 @pytest.mark.parametrize("name", [MANIFEST, MODEL, CONTRACT])
@@ -46,7 +48,7 @@ def test_a_flipped_byte_is_refused_at_load_and_named_in_the_log(
 ) -> None:
     flip_a_byte(bench, package, name)
     with pytest.raises(NoModel):
-        bench.new_environment().loaded_route()
+        bench.new_environment().loaded_route(bench.deadline)
     assert f"card-fraud@1 cannot be loaded: The package is altered: {name}" in caplog.text
     assert bench.metrics.counts["RouteRefreshFailed"] == 1
 
@@ -54,25 +56,25 @@ def test_a_flipped_byte_is_refused_at_load_and_named_in_the_log(
 def test_the_last_good_route_stays_when_the_next_cannot_be_loaded(
     bench: Bench, second_package: Package
 ) -> None:
-    bench.serving.loaded_route()
+    bench.loaded_route()
     bench.put_champion(second_package)
     flip_a_byte(bench, second_package, MODEL)
     bench.clock.advance_ms(10_000)
     bench.serving.refresh_if_due()
-    assert bench.serving.loaded_route().route.champion.model == "card-fraud@1"
+    assert bench.loaded_route().route.champion.model == "card-fraud@1"
 
 
 def test_an_unreachable_registry_changes_nothing_that_is_served(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreachable(_: str) -> None:
+    def unreachable(_: str, **__: object) -> None:
         raise Unavailable("The registry cannot be reached.")
 
-    bench.serving.loaded_route()
+    bench.loaded_route()
     monkeypatch.setattr(bench.registry_store, "current_route", unreachable)
     bench.clock.advance_ms(10_000)
     bench.serving.refresh_if_due()
-    assert bench.serving.loaded_route().route.number == 1
+    assert bench.loaded_route().route.number == 1
     assert bench.metrics.counts["RouteRefreshFailed"] == 1
 
 
@@ -84,62 +86,145 @@ def test_an_environment_with_nothing_to_serve_asks_again_after_a_second_not_at_e
     flip_a_byte(bench, package, MODEL)
     for _ in range(3):
         with pytest.raises(NoModel):
-            environment.loaded_route()
+            environment.loaded_route(bench.deadline)
     assert bench.metrics.counts["RouteRefreshFailed"] == 1
     bench.artifacts.files[package.sha256, MODEL] = original
     bench.clock.advance_ms(1_000)
-    assert environment.loaded_route().route.number == 1
+    assert environment.loaded_route(bench.deadline).route.number == 1
 
 
 def test_a_model_that_two_routes_share_is_loaded_once(bench: Bench) -> None:
-    before = bench.serving.loaded_route().models
+    before = bench.loaded_route().models
     set_champion(bench.registry, "card-fraud@1", reason="Once more.", who=GRACE)
     bench.clock.advance_ms(10_000)
     bench.serving.refresh_if_due()
-    after = bench.serving.loaded_route()
+    after = bench.loaded_route()
     assert after.route.number == 2
     assert all(after.models[sha] is model for sha, model in before.items())
+
+
+def notes(bench: Bench) -> list[tuple[str, str, str]]:
+    return [(note.model, note.cause, note.policy) for note in bench.loaded_route().notes]
 
 
 def test_an_environment_that_slept_confirms_its_route_before_it_answers(
     bench: Bench, second_package: Package
 ) -> None:
-    assert bench.serving.loaded_route().route.number == 1
+    """A model that is loaded already is taken up at once: a rollback holds for the very next answer."""
+    bench.loaded_route()
     bench.put_champion(second_package)
+    bench.clock.advance_ms(10_000)
+    bench.serving.refresh_if_due()
+    assert bench.loaded_route().route.champion.model == "card-fraud@2"
+    set_champion(bench.registry, "card-fraud@1", reason="Back.", who=GRACE)
     bench.clock.advance_ms(59_999)
-    assert bench.serving.loaded_route().route.number == 1
+    assert bench.loaded_route().route.champion.model == "card-fraud@2"
     bench.clock.advance_ms(1)
-    assert bench.serving.loaded_route().route.champion.model == "card-fraud@2"
+    assert bench.loaded_route().route.champion.model == "card-fraud@1"
+    assert notes(bench) == []
+
+
+def test_no_request_waits_for_a_model_and_the_answer_says_that_it_is_outdated(
+    bench: Bench, second_package: Package
+) -> None:
+    bench.loaded_route()
+    bench.put_champion(second_package)
+    bench.clock.advance_ms(60_000)
+    assert bench.loaded_route().route.champion.model == "card-fraud@1"
+    assert notes(bench) == [("card-fraud@2", "outdated", "last_good")]
+    bench.serving.refresh_if_due()  # right after that answer
+    assert bench.loaded_route().route.champion.model == "card-fraud@2"
+    assert notes(bench) == []
+
+
+def test_a_request_without_time_for_the_registry_answers_unconfirmed(bench: Bench) -> None:
+    bench.loaded_route()
+    bench.clock.advance_ms(60_000)
+    late = Deadline.after_ms(bench.clock, 0)
+    (note,) = bench.serving.loaded_route(late).notes
+    assert (note.model, note.cause) == ("card-fraud@1", "unconfirmed")
+
+
+def test_a_request_does_not_wait_for_a_refresh_under_way(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.loaded_route()
+    bench.clock.advance_ms(60_000)
+    asked = threading.Event()
+    go_on = threading.Event()
+
+    def slow(*_: object, **__: object) -> None:
+        asked.set()
+        assert go_on.wait(10)
+
+    monkeypatch.setattr(bench.registry_store, "current_route", slow)
+    refresh = threading.Thread(target=bench.serving.refresh_if_due)
+    refresh.start()
+    assert asked.wait(10)
+    assert bench.loaded_route().route.number == 1
+    go_on.set()
+    refresh.join()
+
+
+def test_every_answer_says_which_model_could_not_be_loaded(bench: Bench, second_package: Package) -> None:
+    bench.loaded_route()
+    bench.put_champion(second_package)
+    flip_a_byte(bench, second_package, MODEL)
+    bench.clock.advance_ms(10_000)
+    bench.serving.refresh_if_due()
+    assert notes(bench) == [("card-fraud@2", "not_loaded", "last_good")]
+
+
+def test_an_environment_that_starts_while_the_champion_cannot_be_loaded_answers_by_an_earlier_route(
+    bench: Bench, second_package: Package
+) -> None:
+    bench.put_champion(second_package)
+    flip_a_byte(bench, second_package, MODEL)
+    bench.serving = bench.new_environment()
+    assert bench.loaded_route().route.number == 1
+    assert notes(bench) == [("card-fraud@2", "not_loaded", "last_good")]
+    assert bench.metrics.counts["RouteRefreshFailed"] == 1
+
+
+def test_the_champion_before_stays_as_the_last_good_one(bench: Bench, second_package: Package) -> None:
+    before = bench.loaded_route().champion
+    bench.put_champion(second_package)
+    bench.clock.advance_ms(10_000)
+    bench.serving.refresh_if_due()
+    loaded = bench.loaded_route()
+    assert loaded.last_good is before
+    rungs = [(arm.model, arm.share_bp, policy) for arm, _, policy in loaded.ladder(loaded.route.champion)]
+    assert rungs == [("card-fraud@2", 10_000, None), ("card-fraud@1", 0, "last_good")]
 
 
 def test_an_environment_that_slept_answers_by_its_last_good_route_when_the_registry_is_away(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.serving.loaded_route()
+    bench.loaded_route()
     asked: list[str] = []
 
-    def unreachable(endpoint: str) -> None:
+    def unreachable(endpoint: str, **_: object) -> None:
         asked.append(endpoint)
         raise Unavailable("The registry cannot be reached.")
 
     monkeypatch.setattr(bench.registry_store, "current_route", unreachable)
     bench.clock.advance_ms(60_000)
-    assert bench.serving.loaded_route().route.number == 1
-    assert bench.serving.loaded_route().route.number == 1
+    assert bench.loaded_route().route.number == 1
+    assert bench.loaded_route().route.number == 1
     assert len(asked) == 1, "an outage of the registry costs one request in ten seconds, not each of them"
 
 
 def test_an_unforeseen_error_at_a_refresh_changes_nothing_and_its_message_is_not_logged(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(_: str) -> None:
+    def broken(_: str, **__: object) -> None:
         raise RuntimeError("4111111111111111")
 
-    bench.serving.loaded_route()
+    bench.loaded_route()
     monkeypatch.setattr(bench.registry_store, "current_route", broken)
     bench.clock.advance_ms(10_000)
     bench.serving.refresh_if_due()
-    assert bench.serving.loaded_route().route.number == 1
+    assert bench.loaded_route().route.number == 1
     assert caplog.records[-1].__dict__["error"] == "RuntimeError"
     assert "4111" not in caplog.text
 
@@ -152,7 +237,7 @@ def test_a_model_whose_approval_somebody_else_signed_is_not_loaded(
     forged = model.approval.signed(MemorySigner(b"another key").sign(model.approval.digest))
     bench.registry_store._models["card-fraud"][1] = model.model_copy(update={"approval": forged})
     with pytest.raises(NoModel):
-        bench.new_environment().loaded_route()
+        bench.new_environment().loaded_route(bench.deadline)
     assert "the signature of card-fraud@1's approval does not verify" in caplog.text
 
 
@@ -165,7 +250,7 @@ def test_an_approval_altered_after_it_was_signed_is_not_believed(
     altered = Approval.model_validate(model.approval.model_dump() | change)
     bench.registry_store._models["card-fraud"][1] = model.model_copy(update={"approval": altered})
     with pytest.raises(NoModel):
-        bench.new_environment().loaded_route()
+        bench.new_environment().loaded_route(bench.deadline)
     assert "does not verify" in caplog.text
 
 
@@ -176,6 +261,6 @@ def test_a_route_to_bytes_that_were_not_approved_is_not_served(
     route = bench.registry.current_route("card-fraud")
     arm = route.champion.model_copy(update={"package_sha256": second_package.sha256})
     bench.registry_store._routes["card-fraud"].append(route.model_copy(update={"number": 2, "arms": (arm,)}))
-    with pytest.raises(NoModel):
-        bench.new_environment().loaded_route()
+    environment = bench.new_environment()
+    assert environment.loaded_route(bench.deadline).route.number == 1
     assert "card-fraud@1 is not approved" in caplog.text

@@ -40,8 +40,11 @@ def _sql_type(annotation: Any) -> str:
     if origin is Literal:
         return _SCALARS[type(arguments[0])]
     if origin in (Union, UnionType):
-        (inner,) = (argument for argument in arguments if argument is not type(None))
-        return _sql_type(inner)
+        kinds = [argument for argument in arguments if argument is not type(None)]
+        if len(kinds) == 1:
+            return _sql_type(kinds[0])
+        # One of several shapes: a column for each of their members, null in those without it.
+        return _struct({name: kind for shape in kinds for name, kind in _columns(shape).items()})
     if origin is tuple:
         return f"{_sql_type(arguments[0])}[]"
     if origin is dict:
@@ -49,6 +52,10 @@ def _sql_type(annotation: Any) -> str:
     if issubclass(annotation, Enum):
         return "VARCHAR"
     if issubclass(annotation, BaseModel):
-        members = ", ".join(f'"{name}" {kind}' for name, kind in _columns(annotation).items())
-        return f"STRUCT({members})"
+        return _struct(_columns(annotation))
     return _SCALARS[annotation]
+
+
+def _struct(columns: dict[str, str]) -> str:
+    members = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+    return f"STRUCT({members})"

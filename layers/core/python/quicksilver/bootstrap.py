@@ -131,6 +131,7 @@ def score_function() -> ScoreFunction:
             metrics=metrics,
         ),
         log=log,
+        metrics=metrics,
         clock=clock,
         random_bytes=os.urandom,
         deadline_ms=settings.deadline_ms,

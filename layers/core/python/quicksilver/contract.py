@@ -160,7 +160,8 @@ class Contract(BaseModel):
     """The ordered features of one model, for one endpoint.
 
     ``groups`` maps each feature group to the request field that names its row: ``entity_id`` or a
-    name under the request's ``keys``. ``protected`` names attributes that are monitored and can never be
+    name under the request's ``keys``. ``fallback_score`` is what is answered, and marked, when no model version can
+    be evaluated; without one such a request is answered 503. ``protected`` names attributes that are monitored and can never be
     model inputs.
     """
 
@@ -171,6 +172,7 @@ class Contract(BaseModel):
     groups: dict[FeatureName, FeatureName] = Field(default_factory=dict)
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
     top_reasons: Annotated[int, Field(ge=1, le=20)] = 4
+    fallback_score: float | None = Field(default=None, allow_inf_nan=False)
     protected: tuple[FeatureName, ...] = ()
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -18,17 +18,19 @@ from quicksilver.errors import (
     FeaturesLate,
     FieldError,
     InvalidInput,
+    InvalidParameter,
     LogFull,
     MalformedBody,
     NoModel,
+    NotEvaluated,
     QuicksilverError,
     Unavailable,
     whereabouts,
 )
 from quicksilver.metrics import Metric
 from quicksilver.ports import Metrics
-from quicksilver.prediction import RESPONSE_FIELDS
 from quicksilver.problem import problem_answer
+from quicksilver.request import Asked, parse_asked
 from quicksilver.scoring import Caller, Scorer
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ _UNAVAILABLE: tuple[tuple[type[Unavailable], str], ...] = (
     (NoModel, "No model version can answer now; try again."),
     (LogFull, "Decisions cannot be recorded now, so none is made; try again."),
     (FeaturesLate, "A feature that the decision cannot do without was not read in time; try again."),
+    (NotEvaluated, "The model version could not be evaluated for this request; try again."),
     (Unavailable, "The request cannot be scored now; try again."),
 )
 
@@ -50,32 +53,50 @@ def answer_score(
     """Answer one ``POST /v1/{endpoint}/score``. Never raises."""
     request_id = str((event.get("requestContext") or {}).get("requestId") or "unknown")
     try:
-        record = scorer.score(_body(event), Caller(request_id, function_version))
-    except InvalidInput as error:
-        metrics.count(Metric.REQUESTS_REFUSED)
-        return problem_answer(_status(error), str(error), request_id, error.fields)
-    except Unavailable as error:
-        metrics.count(Metric.REQUESTS_UNAVAILABLE)
-        metrics.count(Metric.REQUESTS_UNANSWERED)
-        logger.error("request not answered: %s", error, extra={"request_id": request_id})
-        detail = next(text for kind, text in _UNAVAILABLE if isinstance(error, kind))
-        return problem_answer(HTTPStatus.SERVICE_UNAVAILABLE, detail, request_id)
+        record = scorer.score(_body(event), Caller(request_id, function_version), _asked(event))
     except Exception as error:
-        metrics.count(Metric.REQUESTS_FAILED)
-        metrics.count(Metric.REQUESTS_UNANSWERED)
-        logger.error("request failed", extra={"request_id": request_id, **whereabouts(error)})
-        return problem_answer(
-            HTTPStatus.INTERNAL_SERVER_ERROR, "The request could not be scored.", request_id
-        )
-    metrics.count(Metric.REQUESTS_SCORED)
-    if record.degraded:
-        metrics.count(Metric.REQUESTS_DEGRADED)
+        return answer_error(error, request_id, metrics)
+    return answer_json(record.answer_json)
+
+
+def answer_json(body: str) -> Answer:
     return {
         "statusCode": int(HTTPStatus.OK),
         "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"},
-        "body": record.model_dump_json(include=RESPONSE_FIELDS),  # type: ignore[arg-type]
+        "body": body,
         "isBase64Encoded": False,
     }
+
+
+def answer_error(error: Exception, request_id: str, metrics: Metrics) -> Answer:
+    """The problem that an error is answered with; it is counted, and logged where it is ours."""
+    status, detail, fields = refusal(error)
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        metrics.count(Metric.REQUESTS_UNAVAILABLE)
+        metrics.count(Metric.REQUESTS_UNANSWERED)
+        logger.error("request not answered: %s", error, extra={"request_id": request_id})
+    elif status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        metrics.count(Metric.REQUESTS_FAILED)
+        metrics.count(Metric.REQUESTS_UNANSWERED)
+        logger.error("request failed", extra={"request_id": request_id, **whereabouts(error)})
+    else:
+        metrics.count(Metric.REQUESTS_REFUSED)
+    return problem_answer(status, detail, request_id, fields)
+
+
+def refusal(error: Exception) -> tuple[HTTPStatus, str, Sequence[FieldError]]:
+    """What a caller is told of an error: status, sentence, and the fields that were refused."""
+    if isinstance(error, InvalidInput):
+        return _status(error), str(error), error.fields
+    if isinstance(error, Unavailable):
+        detail = next(text for kind, text in _UNAVAILABLE if isinstance(error, kind))
+        return HTTPStatus.SERVICE_UNAVAILABLE, detail, ()
+    return HTTPStatus.INTERNAL_SERVER_ERROR, "The request could not be scored.", ()
+
+
+def _asked(event: Mapping[str, Any]) -> Asked:
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    return parse_asked(headers, event.get("queryStringParameters") or {})
 
 
 def _body(event: Mapping[str, Any]) -> str | bytes | None:
@@ -91,6 +112,6 @@ def _body(event: Mapping[str, Any]) -> str | bytes | None:
 def _status(error: QuicksilverError) -> HTTPStatus:
     if isinstance(error, BodyTooLarge):
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    if isinstance(error, MalformedBody):
+    if isinstance(error, MalformedBody | InvalidParameter):
         return HTTPStatus.BAD_REQUEST
     return HTTPStatus.UNPROCESSABLE_ENTITY

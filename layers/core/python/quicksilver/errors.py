@@ -6,6 +6,7 @@
     ├── InvalidInput              the caller's fault: names fields and reasons
     │   ├── MalformedBody         not JSON, or not an object
     │   ├── InvalidRequest        JSON, but not what the contract asks for
+    │   ├── InvalidParameter      a header or query parameter that says how to answer
     │   ├── BodyTooLarge
     │   ├── InvalidContract       a contract that contradicts itself
     │   ├── InvalidPackage        a model package that is incomplete or altered
@@ -66,6 +67,10 @@ class InvalidRequest(InvalidInput):
     """The body is JSON but does not satisfy the request schema or the contract."""
 
 
+class InvalidParameter(InvalidInput):
+    """A header or a query parameter of the request is not one of its values."""
+
+
 class BodyTooLarge(InvalidInput):
     """The body is larger than a scoring request can be."""
 
@@ -115,11 +120,19 @@ class NoModel(Unavailable):
 
 
 class FeaturesLate(Unavailable):
-    """A feature whose policy is ``reject`` was not read in time."""
+    """Features whose policy is ``reject`` were not read in time; ``features`` names them."""
+
+    def __init__(self, features: Sequence[str]) -> None:
+        super().__init__(f"{', '.join(features)} not read in time.")
+        self.features = tuple(features)
 
 
 class ModelNotLoadable(Unavailable):
-    """A model version's artefact is missing, altered or refused by LightGBM."""
+    """A model version's artefact is missing, altered or refused by LightGBM; ``model`` names it where it is known."""
+
+    def __init__(self, message: str, *, model: str | None = None) -> None:
+        super().__init__(message)
+        self.model = model
 
 
 class KernelRefused(Unavailable):

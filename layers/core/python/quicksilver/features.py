@@ -7,7 +7,7 @@ feature's own policy and is named in ``degraded``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -93,7 +93,7 @@ def check_names(contract: Contract, request: ScoreRequest) -> None:
 def build_vector(
     contract: Contract,
     request: ScoreRequest,
-    keys: dict[str, FeatureKey],
+    keys: Mapping[str, FeatureKey],
     reading: FeatureReading,
     now_ms: int,
 ) -> Vector:
@@ -106,6 +106,7 @@ def build_vector(
     values: list[float] = []
     degraded: list[Degraded] = []
     refused: list[FieldError] = []
+    late: list[str] = []
     for feature in contract.features:
         cause: Cause | None
         if feature.source is Source.REQUEST:
@@ -119,13 +120,15 @@ def build_vector(
         if cause is not None:
             degraded.append(Degraded(feature=feature.name, cause=cause, policy=feature.missing))
             if feature.missing is MissingPolicy.REJECT and cause is Cause.LATE:
-                raise FeaturesLate(f"{feature.name} was not read in time.")
-            if feature.missing is MissingPolicy.REJECT:
+                late.append(feature.name)
+            elif feature.missing is MissingPolicy.REJECT:
                 refused.append(FieldError(f"features.{feature.name}", f"is {cause.value.replace('_', ' ')}"))
             value = feature.default_value
         values.append(value)
     if refused:
         raise InvalidRequest("The request cannot be scored.", refused)
+    if late:
+        raise FeaturesLate(late)
     ages = {group: max(0, now_ms - row.as_of_ms) for group, row in _rows(keys, reading)}
     return Vector(tuple(values), tuple(degraded), ages)
 
@@ -141,7 +144,7 @@ def _from_request(feature: Feature, request: ScoreRequest) -> tuple[float, Cause
 
 
 def _from_store(
-    feature: Feature, keys: dict[str, FeatureKey], reading: FeatureReading, now_ms: int
+    feature: Feature, keys: Mapping[str, FeatureKey], reading: FeatureReading, now_ms: int
 ) -> tuple[float, Cause | None]:
     key = keys.get(feature.group or "")
     if key is None:
@@ -163,5 +166,5 @@ def _from_store(
         return math.nan, Cause.INVALID
 
 
-def _rows(keys: dict[str, FeatureKey], reading: FeatureReading) -> Sequence[tuple[str, FeatureRow]]:
+def _rows(keys: Mapping[str, FeatureKey], reading: FeatureReading) -> Sequence[tuple[str, FeatureRow]]:
     return [(group, reading.rows[key]) for group, key in keys.items() if key in reading.rows]

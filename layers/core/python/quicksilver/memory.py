@@ -120,9 +120,15 @@ class MemoryRegistryStore:
         models = self._models.get(endpoint, {})
         return [models[number] for number in sorted(models) if number > after][:limit]
 
-    def current_route(self, endpoint: str) -> Route | None:
+    def current_route(self, endpoint: str, *, seconds: float | None = None) -> Route | None:
+        if seconds is not None and seconds <= 0:
+            raise Unavailable("The registry was not asked: there is no time left.")
         routes = self._routes.get(endpoint)
         return routes[-1] if routes else None
+
+    def route(self, endpoint: str, number: int) -> Route | None:
+        routes = self._routes.get(endpoint, [])
+        return next((route for route in routes if route.number == number), None)
 
     def route_at(self, endpoint: str, time: str) -> Route | None:
         earlier = [route for route in self._routes.get(endpoint, []) if route.created_at <= time]

@@ -12,6 +12,13 @@ class Metric(StrEnum):
 
     REQUESTS_SCORED = "RequestsScored"
     REQUESTS_DEGRADED = "RequestsDegraded"  # scored, with at least one feature's policy applied
+    REQUESTS_FALLBACK = "RequestsFallback"  # answered by the contract's declared score, no model being usable
+    MODELS_NOT_EVALUATED = (
+        "ModelsNotEvaluated"  # a loaded model version gave no usable score; another rung answered
+    )
+    EXPLAINED_BY_LIGHTGBM = (
+        "ExplainedByLightGBM"  # contributions the kernel did not give, at a hundred times the cost
+    )
     REQUESTS_REFUSED = "RequestsRefused"  # the caller's fault: 4xx
     REQUESTS_UNAVAILABLE = "RequestsUnavailable"  # nothing could answer: 503
     REQUESTS_FAILED = "RequestsFailed"  # an error nobody foresaw: 500

@@ -7,11 +7,14 @@ where and when it was scored. Replay needs nothing but the record and the packag
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from quicksilver.contract import EndpointName
+from quicksilver.evaluator import ExplainedBy
+from quicksilver.fallback import DegradedModel
 from quicksilver.features import Degraded
 from quicksilver.model_version import ModelName, Sha256
 from quicksilver.ports import LogEntry
@@ -22,6 +25,7 @@ from quicksilver.routing import Role
 class Status(StrEnum):
     SCORED = "scored"
     REFER = "refer"  # a feature whose policy is `refer` was degraded: a person decides
+    FALLBACK = "fallback"  # no model version could be evaluated: the score is the contract's declared one
 
 
 class _Value(BaseModel):
@@ -46,44 +50,57 @@ class Timings(_Value):
 
 
 class ScoreResponse(_Value):
-    """The answer to one scoring request."""
+    """The answer to one scoring request.
+
+    ``raw_score`` is null for a fallback, and ``explained_by`` where nothing was explained.
+    """
 
     prediction_id: str
     endpoint: EndpointName
     entity_id: str
     status: Status
     score: float
-    raw_score: float
+    raw_score: float | None
     reasons: tuple[Reason, ...]
+    explained_by: ExplainedBy | None
     model: ModelName
     package_sha256: Sha256
     fingerprint: Sha256
     arm: ServedArm
     route: int
     feature_ages_ms: dict[str, int]
-    degraded: tuple[Degraded, ...]
+    degraded: tuple[Degraded | DegradedModel, ...]
     timings: Timings
 
 
 class PredictionRecord(ScoreResponse):
     """The one log schema. ``vector`` is in contract order and null is missing; ``time`` is UTC ISO-8601 with ms.
 
+    ``vector`` is empty where a fallback had none; ``contributions`` is null where nothing was explained.
     ``keys`` are the rows the online features were read from, for joins with outcomes and replay.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     stage: str
     time: str
     request_id: str
     function_version: str
     vector: tuple[float | None, ...]
-    contributions: tuple[float, ...]
-    expected_value: float
+    contributions: tuple[float, ...] | None
+    expected_value: float | None
     keys: Annotated[dict[str, str], Field(default_factory=dict)]
+
+    @cached_property
+    def answer_json(self) -> str:
+        """The response: the record without what only an audit needs."""
+        return self.model_dump_json(include=RESPONSE_FIELDS)
 
     def to_entry(self) -> LogEntry:
         """The record as it goes on the stream: one JSON line, partitioned by entity."""
-        return LogEntry(self.prediction_id, self.entity_id, self.model_dump_json().encode() + b"\n")
+        # Two objects that share no field, joined: what is answered is serialized once.
+        rest = self.model_dump_json(exclude=RESPONSE_FIELDS)
+        line = f"{self.answer_json[:-1]},{rest[1:]}\n"
+        return LogEntry(self.prediction_id, self.entity_id, line.encode())
 
 
-RESPONSE_FIELDS = frozenset(ScoreResponse.model_fields)
+RESPONSE_FIELDS = set(ScoreResponse.model_fields)

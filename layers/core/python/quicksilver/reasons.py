@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,8 +21,18 @@ class Reason(BaseModel):
     contribution: float
 
 
-def reasons_for(contract: Contract, contributions: Sequence[float]) -> tuple[Reason, ...]:
-    """At most ``contract.top_reasons`` reasons, the largest contribution first.
+class Wanted(StrEnum):
+    """Which reasons a caller wants; with none, the score is not explained at all."""
+
+    TOP = "top"  # as many as the contract says
+    ALL = "all"  # every feature that raised the score
+    NONE = "none"
+
+
+def reasons_for(
+    contract: Contract, contributions: Sequence[float], wanted: Wanted = Wanted.TOP
+) -> tuple[Reason, ...]:
+    """The reasons wanted, the largest contribution first.
 
     Only contributions above zero count: a feature that lowers the risk explains no adverse decision.
     Ties keep contract order. ``contributions`` has one entry per feature, in contract order.
@@ -35,6 +46,6 @@ def reasons_for(contract: Contract, contributions: Sequence[float]) -> tuple[Rea
             text=feature.reason,
             contribution=contributions[index],
         )
-        for index in adverse[: contract.top_reasons]
+        for index in adverse[: contract.top_reasons if wanted is Wanted.TOP else None]
         for feature in (contract.features[index],)
     )

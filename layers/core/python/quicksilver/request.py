@@ -6,12 +6,16 @@ version that answers, so each value's type is checked there, by ``Feature.encode
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from quicksilver.contract import FeatureName, field_error
-from quicksilver.errors import BodyTooLarge, FieldError, InvalidRequest, MalformedBody
+from quicksilver.errors import BodyTooLarge, FieldError, InvalidParameter, InvalidRequest, MalformedBody
+from quicksilver.reasons import Wanted
 
 MAX_BODY_BYTES = 64 * 1024
 """A request names some tens of features. Lambda itself refuses a synchronous payload over 6 MB."""
@@ -20,6 +24,41 @@ EntityId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[!-~]+$
 """Printable ASCII without blanks: it becomes a DynamoDB key and an assignment input."""
 
 FeatureValue = Annotated[Any, WithJsonSchema({"type": ["number", "string", "boolean", "null"]})]
+
+
+DEADLINE_HEADER = "X-Deadline-Ms"
+REASONS_PARAMETER = "reasons"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a caller wants to be answered: which reasons, and within how many milliseconds at the most."""
+
+    reasons: Wanted = Wanted.TOP
+    deadline_ms: int | None = None
+
+
+def parse_asked(headers: Mapping[str, str], query: Mapping[str, str]) -> Asked:
+    """Read a request's header (names in lower case) and query parameter.
+
+    Raises ``InvalidParameter`` naming each that is not one of its values, or unknown.
+    """
+    fields = [
+        FieldError(f"query.{name}", "is not a parameter of this request")
+        for name in query
+        if name != REASONS_PARAMETER
+    ]
+    reasons = query.get(REASONS_PARAMETER, Wanted.TOP)
+    if reasons not in set(Wanted):
+        fields.append(FieldError(f"query.{REASONS_PARAMETER}", f"must be {', '.join(Wanted)}"))
+    deadline = headers.get(DEADLINE_HEADER.lower())
+    if deadline is not None and not re.fullmatch(r"[1-9]\d{0,5}", deadline, re.ASCII):
+        fields.append(
+            FieldError(f"headers.{DEADLINE_HEADER}", "must be a whole number of milliseconds, 1 to 999999")
+        )
+    if fields:
+        raise InvalidParameter("The request's parameters are not valid.", fields)
+    return Asked(Wanted(reasons), int(deadline) if deadline else None)
 
 
 class ScoreRequest(BaseModel):

@@ -7,18 +7,23 @@ or does not happen here, and the last good route goes on answering meanwhile.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from quicksilver.contract import Contract
 from quicksilver.errors import InvalidInput, ModelNotLoadable, NoModel, QuicksilverError, whereabouts
 from quicksilver.evaluator import Evaluator
+from quicksilver.fallback import DegradedModel, ModelCause, ModelPolicy
 from quicksilver.metrics import Metric
 from quicksilver.package import open_package
-from quicksilver.ports import ArtifactStore, Clock, Metrics, RegistryStore, Signer
+from quicksilver.ports import ArtifactStore, Clock, Deadline, Metrics, RegistryStore, Signer
 from quicksilver.routing import Arm, Role, Route
 
 logger = logging.getLogger(__name__)
+
+_EARLIER_ROUTES = 3
+"""How far back an environment looks that starts while the current route cannot be loaded."""
 
 _RETRY_MS = 1_000
 """How long an environment that has nothing to serve waits before it asks the registry again."""
@@ -36,14 +41,45 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class LoadedRoute:
-    """A route whose answering arms are all loaded, by package SHA-256."""
+    """A route whose answering arms are all loaded, by package SHA-256.
+
+    ``last_good`` is the champion that answered before this route's. ``notes`` are what every answer must say of how
+    this route stands to the registry's.
+    """
 
     route: Route
     models: Mapping[str, LoadedModel]
+    last_good: LoadedModel | None = None
+    notes: tuple[DegradedModel, ...] = ()
+
+    @property
+    def champion(self) -> LoadedModel:
+        return self.models[self.route.champion.package_sha256]
 
     def assign(self, entity_id: str) -> tuple[Arm, LoadedModel]:
         arm = self.route.assign(entity_id)
         return arm, self.models[arm.package_sha256]
+
+    def ladder(self, assigned: Arm) -> Iterator[tuple[Arm, LoadedModel, ModelPolicy | None]]:
+        """Who is asked in turn for an entity's score, each with the policy it answers by."""
+        yield assigned, self.models[assigned.package_sha256], None
+        champion = self.route.champion
+        if champion != assigned:
+            yield champion, self.champion, ModelPolicy.CHAMPION
+        if self.last_good:
+            # It has no part in this route, so no share of its own.
+            arm = Arm(
+                model=self.last_good.name,
+                package_sha256=self.last_good.package_sha256,
+                role=Role.CHAMPION,
+                share_bp=0,
+            )
+            yield arm, self.last_good, ModelPolicy.LAST_GOOD
+
+    def noted(self, cause: ModelCause, model: str) -> LoadedRoute:
+        """The same, with every answer saying why it is not by the registry's route."""
+        note = DegradedModel(model=model, cause=cause, policy=ModelPolicy.LAST_GOOD)
+        return replace(self, notes=(note,))
 
 
 class Serving:
@@ -76,29 +112,56 @@ class Serving:
         self._loaded: LoadedRoute | None = None
         self._due_ms = 0
         self._confirmed_ms = 0
+        # A request that must confirm its route and the thread after a response may both find it due.
+        self._refreshing = threading.Lock()
 
-    def loaded_route(self) -> LoadedRoute:
-        """The route served now. Raises ``NoModel`` where nothing could be loaded yet.
+    def loaded_route(self, deadline: Deadline) -> LoadedRoute:
+        """The route to answer by. Raises ``NoModel`` where nothing could be loaded yet.
 
         A request waits for the registry in two cases: there is nothing to serve, so no answer to hurry
-        for; or the environment has slept through changes (Lambda froze it, or no request came), and must
-        not answer by a route that may have been rolled back hours ago.
+        for; or the environment has slept through changes (Lambda froze it, or no request came), and should
+        not answer by a route that may have been rolled back hours ago. Then it waits for one read within its
+        deadline, and never for a model: that is loaded after the answer, which says that it is outdated.
         """
-        if self._loaded is None or self._clock.now_ms() - self._confirmed_ms >= self._max_age_ms:
-            self.refresh_if_due()
         if self._loaded is None:
+            self.refresh_if_due()
+        elif self._is_unconfirmed():
+            self._confirm(deadline)
+        loaded = self._loaded
+        if loaded is None:
             raise NoModel(f"No model version can answer for {self._endpoint} now.")
-        return self._loaded
+        if self._is_unconfirmed() and not loaded.notes:
+            return loaded.noted(ModelCause.UNCONFIRMED, loaded.champion.name)
+        return loaded
 
     def refresh_if_due(self) -> None:
         """Confirm the route, or take up a new one, when its time has come. Never raises: the last good one stays."""
+        with self._refreshing:
+            if self._clock.now_ms() >= self._due_ms:
+                self._guarded(self._refresh)
+
+    def _is_unconfirmed(self) -> bool:
+        return self._clock.now_ms() - self._confirmed_ms >= self._max_age_ms
+
+    def _confirm(self, deadline: Deadline) -> None:
+        # A refresh under way will say what this would have found out; a request does not wait for it.
+        if self._refreshing.acquire(blocking=False):
+            try:
+                if self._clock.now_ms() >= self._due_ms:
+                    self._guarded(lambda: self._read_route(deadline.remaining_seconds()))
+                    if self._is_outdated():
+                        self._due_ms = 0  # right after this answer
+            finally:
+                self._refreshing.release()
+
+    def _guarded(self, step: Callable[[], None]) -> None:
         now = self._clock.now_ms()
-        if now < self._due_ms:
-            return
+        wait_ms = self._refresh_ms
         try:
-            self._refresh()
-            self._confirmed_ms = now
+            step()
         except Exception as error:
+            if self._loaded is None:
+                wait_ms = min(self._refresh_ms, _RETRY_MS)
             self._metrics.count(Metric.ROUTE_REFRESH_FAILED)
             if isinstance(error, QuicksilverError):
                 fields = [str(field) for field in error.fields] if isinstance(error, InvalidInput) else []
@@ -107,22 +170,77 @@ class Serving:
                 )
             else:
                 logger.error("route refresh failed", extra={"endpoint": self._endpoint, **whereabouts(error)})
-        self._due_ms = now + (self._refresh_ms if self._loaded else min(self._refresh_ms, _RETRY_MS))
+        self._due_ms = now + wait_ms
+
+    def _is_outdated(self) -> bool:
+        return self._loaded is not None and any(
+            note.cause is ModelCause.OUTDATED for note in self._loaded.notes
+        )
+
+    def _read_route(self, seconds: float) -> None:
+        """Ask for the current route, and take it up if it needs no loading; if it does, say so."""
+        route = self._current_route(seconds)
+        loaded = self._loaded
+        if loaded and route.number != loaded.route.number:
+            known = self._known()
+            if all(arm.package_sha256 in known for arm in _answering(route)):
+                self._take_up(route)
+            else:
+                self._loaded = loaded.noted(ModelCause.OUTDATED, route.champion.model)
 
     def _refresh(self) -> None:
-        route = self._registry.current_route(self._endpoint)
+        route = self._current_route()
+        if self._loaded and route.number == self._loaded.route.number:
+            # What could not be loaded of a route in between is of no interest any more.
+            self._loaded = replace(self._loaded, notes=())
+            return
+        try:
+            self._take_up(route)
+        except ModelNotLoadable as error:
+            if self._loaded is None:
+                self._take_up_earlier(route)
+            if self._loaded:
+                self._loaded = self._loaded.noted(ModelCause.NOT_LOADED, error.model or route.champion.model)
+            raise
+
+    def _current_route(self, seconds: float | None = None) -> Route:
+        route = self._registry.current_route(self._endpoint, seconds=seconds)
         if route is None:
             raise NoModel(f"The endpoint {self._endpoint} has no route yet.")
-        if self._loaded and route.number == self._loaded.route.number:
-            return
-        known = self._loaded.models if self._loaded else {}
+        self._confirmed_ms = self._clock.now_ms()
+        return route
+
+    def _take_up(self, route: Route) -> None:
+        known, before = self._known(), self._loaded
         models = {
             arm.package_sha256: known.get(arm.package_sha256) or self._load_model(arm)
-            for arm in route.arms
-            if arm.role is not Role.SHADOW
+            for arm in _answering(route)
         }
-        self._loaded = LoadedRoute(route, models)
+        last_good = None
+        if before:
+            replaced = before.champion.package_sha256 != route.champion.package_sha256
+            last_good = before.champion if replaced else before.last_good
+        self._loaded = LoadedRoute(route, models, last_good)
         logger.info("route loaded", extra={"endpoint": self._endpoint, "route": route.number})
+
+    def _take_up_earlier(self, route: Route) -> None:
+        """An environment that starts while the current route cannot be loaded answers as the others still do."""
+        for number in range(route.number - 1, max(0, route.number - 1 - _EARLIER_ROUTES), -1):
+            earlier = self._registry.route(self._endpoint, number)
+            if earlier is None:
+                continue
+            try:
+                self._take_up(earlier)
+            except ModelNotLoadable as error:
+                logger.error("route %d cannot be loaded either: %s", number, error)
+            else:
+                break
+
+    def _known(self) -> Mapping[str, LoadedModel]:
+        if self._loaded is None:
+            return {}
+        last_good = self._loaded.last_good
+        return {**self._loaded.models, **({last_good.package_sha256: last_good} if last_good else {})}
 
     def _load_model(self, arm: Arm) -> LoadedModel:
         def read(name: str) -> bytes:
@@ -133,9 +251,11 @@ class Serving:
             package = open_package(read, arm.package_sha256, scoring_only=True)
             evaluator = self._load(package.model_text)
         except QuicksilverError as error:
-            raise ModelNotLoadable(f"{arm.model} cannot be loaded: {error}") from error
+            raise ModelNotLoadable(f"{arm.model} cannot be loaded: {error}", model=arm.model) from error
         if evaluator.feature_names != package.contract.names:
-            raise ModelNotLoadable(f"{arm.model} cannot be loaded: its contract does not fit its model.")
+            raise ModelNotLoadable(
+                f"{arm.model} cannot be loaded: its contract does not fit its model.", model=arm.model
+            )
         return LoadedModel(arm.model, arm.package_sha256, package.contract, evaluator)
 
     def _check_approval(self, arm: Arm) -> None:
@@ -147,3 +267,7 @@ class Serving:
             raise ModelNotLoadable(f"{arm.model} is not approved.")
         if not self._signer.verify(approval.digest, approval.signature_bytes):
             raise ModelNotLoadable(f"the signature of {arm.model}'s approval does not verify.")
+
+
+def _answering(route: Route) -> list[Arm]:
+    return [arm for arm in route.arms if arm.role is not Role.SHADOW]

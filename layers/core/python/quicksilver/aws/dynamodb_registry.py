@@ -66,8 +66,13 @@ class DynamoDBRegistryStore:
     def model_versions(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[ModelVersion]:
         return self._page(endpoint, "MODEL#", f"{after:08d}", limit, ModelVersion)
 
-    def current_route(self, endpoint: str) -> Route | None:
-        return self._get(endpoint, "ROUTE", Route)
+    def current_route(self, endpoint: str, *, seconds: float | None = None) -> Route | None:
+        if seconds is not None and seconds <= 0:
+            raise Unavailable("The registry was not asked: there is no time left.")
+        return self._get(endpoint, "ROUTE", Route, seconds)
+
+    def route(self, endpoint: str, number: int) -> Route | None:
+        return self._get(endpoint, f"ROUTE#{number:08d}", Route)
 
     def route_at(self, endpoint: str, time: str) -> Route | None:
         # "~" sorts after every digit: the range ends with the last route of that millisecond.
@@ -82,11 +87,14 @@ class DynamoDBRegistryStore:
 
     # -- the calls that everything above is made of --
 
-    def _get(self, endpoint: str, sk: str, kind: type[Document]) -> Document | None:
+    def _get(
+        self, endpoint: str, sk: str, kind: type[Document], seconds: float | None = None
+    ) -> Document | None:
         key = {"pk": {"S": _pk(endpoint)}, "sk": {"S": sk}}
-        response = _available(
-            lambda: self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
-        )
+        # Only the clients of the hot path can be bounded; another's own limits hold.
+        bounded = getattr(self._client, "bounded", None)
+        client = bounded(seconds) if bounded and seconds is not None else self._client
+        response = _available(lambda: client.get_item(TableName=self._table, Key=key, ConsistentRead=True))
         item = response.get("Item")
         return _read(kind, item) if item else None
 

@@ -1,0 +1,146 @@
+"""One decision: vector, score and reasons, by the highest rung of the ladder that can answer.
+
+It depends on the request, what was read, the models and the moment it is given, and on nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from quicksilver.contract import MissingPolicy
+from quicksilver.errors import FeaturesLate, InvalidRequest, NotEvaluated, Unavailable
+from quicksilver.evaluator import Evaluation, ExplainedBy
+from quicksilver.fallback import DegradedModel, ModelCause, ModelPolicy
+from quicksilver.features import Cause, Degraded, Vector, build_vector, feature_keys
+from quicksilver.metrics import Metric
+from quicksilver.ports import FeatureKey, FeatureReading, Metrics
+from quicksilver.prediction import Status
+from quicksilver.reasons import Reason, Wanted, reasons_for
+from quicksilver.request import ScoreRequest
+from quicksilver.routing import Arm
+from quicksilver.serving import LoadedModel, LoadedRoute
+from quicksilver.stopwatch import Step, Stopwatch
+
+logger = logging.getLogger(__name__)
+
+NO_VECTOR = Vector((), (), {})
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A request with the arm that should answer it, and the feature rows that arm's contract asks for, by group."""
+
+    request: ScoreRequest
+    loaded: LoadedRoute
+    arm: Arm
+    model: LoadedModel
+    keys: Mapping[str, FeatureKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is answered, and by whom. ``raw_score`` is empty where no model ran, ``explained`` where nothing was to be explained."""
+
+    arm: Arm
+    model: LoadedModel
+    status: Status
+    score: float
+    raw_score: float | None
+    explained: Evaluation | None
+    reasons: tuple[Reason, ...]
+    vector: Vector
+    degraded: tuple[Degraded | DegradedModel, ...]
+
+
+def decide(
+    routed: Routed,
+    reading: FeatureReading,
+    now_ms: int,
+    wanted: Wanted,
+    watch: Stopwatch,
+    metrics: Metrics,
+) -> Decision:
+    """Score a request by the arm it is assigned to, or by the next rung of the ladder that can.
+
+    Raises ``InvalidRequest`` for values the assigned arm's contract refuses, and ``FeaturesLate`` or ``NotEvaluated``
+    where no rung can answer and the contract declares no fallback score.
+    """
+    failed: list[tuple[str, ModelCause]] = []
+    first: Unavailable | None = None
+    for arm, model, policy in routed.loaded.ladder(routed.arm):
+        try:
+            vector = _vector(routed, model, reading, now_ms)
+            watch.mark(Step.VECTOR)
+            raw_score, explained = _evaluate(model, vector, wanted)
+            watch.mark(Step.SCORE)
+        except (InvalidRequest, FeaturesLate) as error:
+            # A lower rung has a contract of its own, which this request was not made for: it cannot help.
+            if model is not routed.model:
+                continue
+            if isinstance(error, InvalidRequest):
+                raise
+            # No rung would read the features any sooner.
+            return _fallback(routed, [(model.name, ModelCause.FEATURES_LATE)], error)
+        except NotEvaluated as error:
+            metrics.count(Metric.MODELS_NOT_EVALUATED)
+            logger.error("%s was not evaluated: %s", model.name, error)
+            failed.append((model.name, ModelCause.NOT_EVALUATED))
+            first = first or error
+            continue
+        if explained and explained.explained_by is not ExplainedBy.KERNEL:
+            metrics.count(Metric.EXPLAINED_BY_LIGHTGBM)
+        return Decision(
+            arm=arm,
+            model=model,
+            status=Status.REFER if vector.refer else Status.SCORED,
+            score=model.evaluator.score(raw_score),
+            raw_score=raw_score,
+            explained=explained,
+            reasons=reasons_for(model.contract, explained.contributions, wanted) if explained else (),
+            vector=vector,
+            degraded=(*vector.degraded, *routed.loaded.notes, *_named(failed, policy)),
+        )
+    return _fallback(routed, failed, first)
+
+
+def _vector(routed: Routed, model: LoadedModel, reading: FeatureReading, now_ms: int) -> Vector:
+    keys = routed.keys if model is routed.model else feature_keys(model.contract, routed.request)
+    return build_vector(model.contract, routed.request, keys, reading, now_ms)
+
+
+def _evaluate(model: LoadedModel, vector: Vector, wanted: Wanted) -> tuple[float, Evaluation | None]:
+    if wanted is Wanted.NONE:
+        return model.evaluator.raw_score(vector.values), None
+    evaluation = model.evaluator.evaluate(vector.values)
+    return evaluation.raw_score, evaluation
+
+
+def _fallback(
+    routed: Routed, failed: Sequence[tuple[str, ModelCause]], error: Unavailable | None
+) -> Decision:
+    contract = routed.model.contract
+    if contract.fallback_score is None:
+        raise error or NotEvaluated("No model version could be evaluated.")
+    late = error.features if isinstance(error, FeaturesLate) else ()
+    return Decision(
+        arm=routed.arm,
+        model=routed.model,
+        status=Status.FALLBACK,
+        score=contract.fallback_score,
+        raw_score=None,
+        explained=None,
+        reasons=(),
+        vector=NO_VECTOR,
+        degraded=(
+            *(Degraded(feature=name, cause=Cause.LATE, policy=MissingPolicy.REJECT) for name in late),
+            *routed.loaded.notes,
+            *_named(failed, ModelPolicy.FALLBACK_SCORE),
+        ),
+    )
+
+
+def _named(failed: Sequence[tuple[str, ModelCause]], policy: ModelPolicy | None) -> list[DegradedModel]:
+    """The rungs that failed, with what answered in their place; there is no failure without such a policy."""
+    return [DegradedModel(model=name, cause=cause, policy=policy) for name, cause in failed if policy]
