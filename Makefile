@@ -60,7 +60,7 @@ layers: setup  ## build the Lambda layers for this machine, arm64 and x86_64
 synth: setup build/synth/.ready  ## synthesize every stage offline, under cdk-nag and cfn-lint
 
 build/synth/.ready: $(shell find app.py cdk.json stacks lambdas policies layers -path layers/.build -prune -o \
-		-type f ! -name '*.pyc' -print 2>/dev/null) $(VENV)/.ready
+		-type f ! -name '*.pyc' ! -name '*.so' -print 2>/dev/null) requirements/zig.txt package-lock.json $(VENV)/.ready
 	@$(PY) -m layers.build --quiet local arm64
 	@for stage in $(STAGES); do \
 		printf '\033[1msynth: stage %s\033[0m\n' $$stage; \
@@ -125,7 +125,7 @@ $(KERNEL): layers/core/native $(wildcard layers/core/native/*.[ch]) layers/nativ
 	@touch $@
 
 node_modules/.ready: package.json package-lock.json $(VENV)/.ready
-	$(SAY) 'setup: AWS CDK command line, from package-lock.json'
+	$(SAY) 'setup: AWS CDK command line and Pyodide, from package-lock.json'
 	@$(IN_VENV) npm ci --ignore-scripts --loglevel=error
 	@touch $@
 

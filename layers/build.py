@@ -1,8 +1,8 @@
-"""Build the Lambda layers from their locks, for any architecture, without Docker or a compiler.
+"""Build the Lambda layers from our sources and their locks, for any architecture, without Docker.
 
 ``layers/.build/<target>/<layer>`` is what the stacks ship. A layer is built beside its place and moved there
-in one step, so a reader sees the old layer or the new one and never half of one. ``.lock-sha256`` inside
-says which lock it came from; the same lock and recipe give the same files, and an up-to-date layer is left alone.
+in one step, so a reader sees the old layer or the new one and never half of one. A marker inside says what
+it was made from; the same sources and recipe give the same files, and an up-to-date layer is left alone.
 
     python -m layers.build local arm64 x86_64
 """
@@ -10,7 +10,6 @@ says which lock it came from; the same lock and recipe give the same files, and 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import platform
 import shutil
 import subprocess
@@ -23,74 +22,89 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from layers import native_libraries
+from layers import byte_code, core_layer, native_kernel, native_libraries
+from layers.byte_code import LAMBDA_PYTHON
+from layers.provenance import MARKER, lock, made_from
 
 LAYERS = Path(__file__).resolve().parent
 BUILDS = LAYERS / ".build"
-CORE = LAYERS / "core"
 TARGETS = ("local", "arm64", "x86_64")
-LAMBDA_PYTHON = "3.13"
 LAMBDA_LIMIT_MIB = 250
 """Function and layers, unzipped (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html)."""
 
-MARKER = ".lock-sha256"
-NOT_SHIPPED = ("__pycache__", "cli", "local", "native")
-"""Folders of the core layer's source that stay behind; the stack leaves out the same."""
+REFUSALS = (subprocess.CalledProcessError, native_kernel.CannotCompile, byte_code.WrongByteCode)
+"""Why a layer cannot be built: a program failed, our C or the compiler of byte code is wrong."""
 
 # Machine-dependent or of use only to an installer; what stays of dist-info are licences and metadata.
 INSTALLER_FILES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
 
 
-def runtime(packages: Path, layer: Path) -> None:
-    """Every installed package as it is."""
+def core(target: str, workshop: Path, python: Path) -> None:  # noqa: ARG001 - one form for every recipe
+    """Our modules that a function can reach, with byte code, and the native kernel."""
+    source = LAYERS / "core"
+    for file in core_layer.shipped(source):
+        (python / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / "python" / file, python / file)
+    byte_code.compile_folder(python, target)
+    native_kernel.build(target, python / "quicksilver" / native_kernel.LIBRARY, core=source)
+
+
+def runtime(target: str, workshop: Path, python: Path) -> None:
+    """Every installed package as it is, with byte code."""
+    packages = workshop / "packages"
+    _install(lock(LAYERS, "runtime"), packages, target)
     for entry in packages.iterdir():
         if entry.name not in ("bin", ".lock"):
-            shutil.move(entry, layer / entry.name)
+            shutil.move(entry, python / entry.name)
+    _tidy(python)
+    byte_code.compile_folder(python, target)
 
 
-def lightgbm(packages: Path, layer: Path) -> None:
+def lightgbm(target: str, workshop: Path, python: Path) -> None:
     """The two native libraries only: the score function calls them by ctypes."""
-    native_libraries.vendor_openmp(packages, layer)
+    packages = workshop / "packages"
+    _install(lock(LAYERS, "lightgbm"), packages, target)
+    native_libraries.vendor_openmp(packages, python)
 
 
-RECIPES: dict[str, Callable[[Path, Path], None]] = {"runtime": runtime, "lightgbm": lightgbm}
-
-
-def lock(layer: str) -> Path:
-    return LAYERS / layer / "requirements.txt"
+RECIPES: dict[str, Callable[[str, Path, Path], None]] = {
+    "core": core,
+    "runtime": runtime,
+    "lightgbm": lightgbm,
+}
 
 
 def is_current(layer: str, target: str) -> bool:
-    """Whether the built layer comes from today's lock, recipe and (for ``local``) interpreter."""
+    """Whether the built layer comes from today's sources, recipe and (for ``local``) interpreter."""
     place = BUILDS / target / layer
     try:
-        return (place / MARKER).read_text() == _sha256(lock(layer)) and _recipe_file(
-            place
-        ).read_text() == _recipe(target)
+        marker, recipe = (place / MARKER).read_text(), _recipe_file(place).read_text()
     except FileNotFoundError:
         return False
+    return (marker, recipe) == (made_from(LAYERS, layer), _recipe(target))
 
 
 def build(layer: str, target: str) -> None:
-    """Build one layer. Raises ``subprocess.CalledProcessError`` when the lock cannot be installed."""
+    """Build one layer, or raise one of ``REFUSALS`` and leave the old one."""
     place = BUILDS / target / layer
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{layer}-") as workshop:
-        packages, draft = Path(workshop, "packages"), Path(workshop, "layer")
-        _install(lock(layer), packages, target)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{layer}-") as folder:
+        workshop = Path(folder)
+        draft = workshop / "layer"
         (draft / "python").mkdir(parents=True)
-        RECIPES[layer](packages, draft / "python")
-        _tidy(draft)
-        (draft / MARKER).write_text(_sha256(lock(layer)))
+        # Taken first: a source that changes during the build makes the layer outdated.
+        origin = made_from(LAYERS, layer)
+        RECIPES[layer](target, workshop, draft / "python")
+        (draft / MARKER).write_text(origin)
         _recipe_file(place).unlink(missing_ok=True)
         if place.exists():
-            place.rename(Path(workshop, "old"))
+            place.rename(workshop / "old")
         draft.rename(place)
         _recipe_file(place).write_text(_recipe(target))
 
 
-def unzipped_bytes(folder: Path, *, without: Sequence[str] = ("__pycache__",)) -> int:
-    """Size of the files under ``folder``, except in folders named in ``without``."""
+def unzipped_bytes(folder: Path, *, without: Sequence[str] = ()) -> int:
+    """Size of the files under ``folder``, except files and folders named in ``without``."""
     return sum(
         path.stat().st_size
         for path in folder.rglob("*")
@@ -99,9 +113,8 @@ def unzipped_bytes(folder: Path, *, without: Sequence[str] = ("__pycache__",)) -
 
 
 def layer_sizes(target: str) -> dict[str, int]:
-    """Unzipped bytes per layer of a target, with ``core`` as it would be shipped."""
-    sizes = {layer: unzipped_bytes(BUILDS / target / layer) for layer in RECIPES}
-    return {"core": unzipped_bytes(CORE, without=NOT_SHIPPED), **sizes}
+    """Unzipped bytes per layer of a target."""
+    return {layer: unzipped_bytes(BUILDS / target / layer, without=(MARKER,)) for layer in RECIPES}
 
 
 def _install(lock_file: Path, packages: Path, target: str) -> None:
@@ -145,26 +158,23 @@ def _recipe_file(place: Path) -> Path:
 
 
 def _recipe(target: str) -> str:
-    interpreter = (
-        f"{sys.implementation.cache_tag} {platform.platform()}" if target == "local" else LAMBDA_PYTHON
-    )
-    return f"{interpreter} {_sha256(Path(__file__))} {_sha256(Path(native_libraries.__file__))}"
+    machine = platform.platform() if target == "local" else LAMBDA_PYTHON
+    digest = native_kernel.digest([Path(__file__), Path(native_libraries.__file__), *byte_code.RECIPE])
+    return f"{machine} {byte_code.compiler(target)} {digest}"
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _reason(error: subprocess.CalledProcessError) -> str:
-    """One line: the program that failed has itself said more, just before."""
-    return f"{Path(error.cmd[0]).name} ended with exit code {error.returncode}."
+def _reason(error: Exception) -> str:
+    """For a program that failed one line, as it has itself said more, just before."""
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"{Path(error.cmd[0]).name} ended with exit code {error.returncode}."
+    return str(error)
 
 
 def _table() -> Table:
     table = Table(title=f"Layers, unzipped MiB (Lambda allows {LAMBDA_LIMIT_MIB} with the function)")
     table.add_column("target")
     built = [target for target in TARGETS if all((BUILDS / target / layer).exists() for layer in RECIPES)]
-    for column in ("core", *RECIPES, "total"):
+    for column in (*RECIPES, "total"):
         table.add_column(column, justify="right")
     for target in built:
         sizes = layer_sizes(target)
@@ -185,10 +195,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 with console.status(f"building layer {layer} for {target}"):
                     try:
                         build(layer, target)
-                    except subprocess.CalledProcessError as error:
-                        console.print(
-                            f"[red]layer {layer} for {target} cannot be built[/red]: {_reason(error)}"
-                        )
+                    except REFUSALS as error:
+                        console.print(f"[red]layer {layer} for {target} cannot be built[/red]:", end=" ")
+                        console.print(_reason(error), markup=False, highlight=False, soft_wrap=True)
                         return 1
                 console.print(f"built layer {layer} for {target}")
     if not options.quiet:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,10 @@ import pytest
 from aws_cdk import App
 
 from app import build
+from layers.core_layer import shipped
+from layers.provenance import MARKER, made_from
 from stacks.config import STAGES, Stage, load_stage
-from stacks.constructs.layers import BUILT, LAYERS_ROOT, LOCK_MARKER
+from stacks.constructs.layers import BUILT, LAYERS_ROOT
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,20 +79,32 @@ def synthesize(stage: Stage, layers_root: Path, folder: Path) -> Synthesized:
 
 @pytest.fixture(scope="session")
 def make_layers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    """Make a layers folder as ``make layers`` leaves it, with our real core and a file for each library."""
+    """Make a layers folder as ``make layers`` leaves it, with our real core and a file for each library.
+
+    Byte code and native libraries are stand-ins, as nothing runs them.
+    """
 
     def make() -> Path:
         root = tmp_path_factory.mktemp("layers")
         shutil.copytree(LAYERS_ROOT / "core", root / "core", ignore=shutil.ignore_patterns("__pycache__"))
         for name in BUILT:
-            lock = root / name / "requirements.txt"
-            lock.parent.mkdir()
-            lock.write_text(f"{name}==1.0\n")
+            if name != "core":
+                lock = root / name / "requirements.txt"
+                lock.parent.mkdir()
+                lock.write_text(f"{name}==1.0\n")
             for target in ("local", "arm64", "x86_64"):
                 layer = root / ".build" / target / name
-                (layer / "python").mkdir(parents=True)
+                (layer / "python" / "__pycache__").mkdir(parents=True)
                 (layer / "python" / f"{name}.py").write_text(f"TARGET = {target!r}\n")
-                (layer / LOCK_MARKER).write_text(hashlib.sha256(lock.read_bytes()).hexdigest())
+                tag = sys.implementation.cache_tag if target == "local" else "cpython-313"
+                (layer / "python" / "__pycache__" / f"{name}.{tag}.pyc").write_text("as it was built")
+                (layer / MARKER).write_text(made_from(root, name))
+        for target in ("local", "arm64", "x86_64"):
+            python = root / ".build" / target / "core" / "python"
+            for file in shipped(root / "core"):
+                (python / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(root / "core" / "python" / file, python / file)
+            (python / "quicksilver" / "libquicksilver.so").write_text(f"for {target}")
         return root
 
     return make

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from pydantic_settings import BaseSettings
 
+from layers.provenance import MARKER
 from quicksilver.gates.policy import Policy
 from quicksilver.settings import RedeliverSettings, RegistrySettings, ScoreSettings
 from stacks.config import GATEWAY_TIMEOUT_SECONDS, ONE_VCPU_MIB, Endpoint, load_stage
+from stacks.constructs.layers import BUILT
 from tests.infrastructure.conftest import ROOT, Synthesized, synthesize
 
 PREFIX = "QUICKSILVER_"
@@ -194,7 +196,8 @@ def test_a_changed_layer_publishes_a_new_function_version(
 ) -> None:
     # Given the same stage, with one line more in a layer
     root = make_layers()
-    (root / "core" / "python" / "quicksilver" / "ids.py").open("a").write("# changed\n")
+    built = root / ".build" / "arm64" / "core" / "python" / "quicksilver"
+    (built / "ids.py").open("a").write("# changed\n")
     # When it is synthesized
     changed = synthesize(load_stage("dev"), root, tmp_path)
     # Then every function version is a new one
@@ -212,9 +215,11 @@ def test_stray_bytecode_and_what_stays_home_publish_nothing(
         package / "__pycache__" / "ids.cpython-313.pyc",
         package / "cli" / "anything.py",
         package / "local" / "anything.py",
-        root / "core" / "native" / "kernel.c",
+        root / "core" / "native" / "fuzz" / "harness.c",
+        package / "libquicksilver.so",
         root / "core" / "python" / "quicksilver.egg-info" / "PKG-INFO",
-        root / ".build" / "arm64" / "runtime" / "python" / "__pycache__" / "runtime.cpython-313.pyc",
+        root / ".build" / "arm64" / "runtime" / "python" / "__pycache__" / "runtime.cpython-312.pyc",
+        root / ".build" / "arm64" / "core" / "python" / "__pycache__" / "core.cpython-313.opt-1.pyc",
     ):
         stray.parent.mkdir(parents=True, exist_ok=True)
         stray.write_text("anything")
@@ -233,6 +238,10 @@ def test_assets_hold_the_product_and_neither_the_cli_nor_markers(every_stage: Sy
     assert "python/quicksilver/settings.py" in shipped
     assert "handler.py" in shipped
     assert "python/runtime.py" in shipped
+    assert "python/quicksilver/libquicksilver.so" in shipped
+    tag = every_stage.stage.runtime.replace("python", "cpython-").replace(".", "")
+    byte_code = {name for name in shipped if name.endswith(".pyc")}
+    assert byte_code == {f"python/__pycache__/{name}.{tag}.pyc" for name in BUILT}
     assert {name for name in shipped if name.startswith("python/quicksilver/gates/")} == {
         "python/quicksilver/gates/__init__.py",
         "python/quicksilver/gates/policy.py",
@@ -242,10 +251,9 @@ def test_assets_hold_the_product_and_neither_the_cli_nor_markers(every_stage: Sy
         "quicksilver/cli/",
         "quicksilver/local/",
         "packing.py",
-        ".lock-sha256",
-        "__pycache__",
-        ".pyc",
+        MARKER,
         "native/",
+        ".egg-info",
     )
     assert [name for name in shipped if any(part in name for part in unwanted)] == []
 

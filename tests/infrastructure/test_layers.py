@@ -1,45 +1,53 @@
-"""What is tested is what is deployed: a layer built from another lock is refused."""
+"""What is tested is what is deployed: a layer built from other sources or another lock is refused."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from aws_cdk import App
 
 from app import build
+from layers.provenance import MARKER
 from stacks.config import ConfigError, load_stage
-from stacks.constructs.layers import built_layer
+from stacks.constructs.layers import BUILT, built_layer
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A layers folder with one layer, built for arm64 from its present lock."""
-    lock = tmp_path / "runtime" / "requirements.txt"
-    lock.parent.mkdir()
-    lock.write_text("pydantic==2.0\n")
-    marker = tmp_path / ".build" / "arm64" / "runtime" / ".lock-sha256"
-    marker.parent.mkdir(parents=True)
-    marker.write_text(hashlib.sha256(lock.read_bytes()).hexdigest() + "\n")
-    return tmp_path
+@pytest.mark.parametrize("name", BUILT)
+def test_a_layer_built_from_its_present_sources_is_taken(name: str, layers_root: Path) -> None:
+    assert built_layer(layers_root, "arm64", name) == layers_root / ".build" / "arm64" / name
 
 
-def test_a_layer_built_from_its_present_lock_is_taken(root: Path) -> None:
-    assert built_layer(root, "arm64", "runtime") == root / ".build" / "arm64" / "runtime"
-
-
-def test_a_layer_not_built_for_the_target_says_what_to_run(root: Path) -> None:
+def test_a_layer_not_built_for_the_target_says_what_to_run(make_layers: Callable[[], Path]) -> None:
+    root = make_layers()
+    (root / ".build" / "x86_64" / "runtime" / MARKER).unlink()
     with pytest.raises(ConfigError, match=r"^The layer runtime is not built for x86_64; run make layers\.$"):
         built_layer(root, "x86_64", "runtime")
 
 
-def test_a_layer_built_from_another_lock_says_what_to_run(root: Path) -> None:
+def test_a_layer_built_from_another_lock_says_what_to_run(make_layers: Callable[[], Path]) -> None:
+    root = make_layers()
     (root / "runtime" / "requirements.txt").write_text("pydantic==2.1\n")
     with pytest.raises(
         ConfigError, match=r"^The layer runtime for arm64 was built from another lock; run make layers\.$"
     ):
         built_layer(root, "arm64", "runtime")
+
+
+@pytest.mark.parametrize(
+    "source", ["python/quicksilver/ids.py", "python/quicksilver/aws/new.py", "native/kernel.h"]
+)
+def test_a_core_built_from_other_sources_says_what_to_run(
+    source: str, make_layers: Callable[[], Path]
+) -> None:
+    root = make_layers()
+    with (root / "core" / source).open("a") as file:
+        file.write("\n")
+    with pytest.raises(
+        ConfigError, match=r"^The layer core for arm64 was built from other sources; run make layers\.$"
+    ):
+        built_layer(root, "arm64", "core")
 
 
 def test_a_stage_without_its_layers_is_not_built(tmp_path: Path) -> None:
