@@ -30,7 +30,7 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench-gate layers synth setup up down clean lock
+.PHONY: help demo test check bench-gate bench-size layers synth setup up down clean lock
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,10 @@ check: setup  ## formatting, lint, types and the arrows between modules
 bench-gate: setup  ## time a gate run of 500 trees on 20,000 rows; writes build/figures/gate.json
 	$(SAY) 'bench: the gates'
 	@$(AT_HOME) $(PY) -m bench.gate
+
+bench-size: setup  ## weigh a score function with its layers; writes build/figures/size.json
+	@$(PY) -m layers.build --quiet arm64 x86_64
+	@$(AT_HOME) $(PY) -m bench.size
 
 layers: setup  ## build the Lambda layers for this machine, arm64 and x86_64
 	@$(PY) -m layers.build local arm64 x86_64
