@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, strategies as st
 
 from quicksilver.delivery import PredictionLog, Redelivery, batches, redeliver
-from quicksilver.errors import InvalidInput
+from quicksilver.errors import InvalidInput, LogFull
 from quicksilver.memory import MemoryMetrics, MemoryPredictionStream, MemoryUndeliveredStore
 from quicksilver.ports import LogEntry
 
@@ -20,13 +21,15 @@ def entry(number: int, size: int = 10) -> LogEntry:
 class Ways:
     """A log with both of its ways out."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, before_response: bool = False) -> None:
         self.stream, self.store, self.metrics = (
             MemoryPredictionStream(),
             MemoryUndeliveredStore(),
             MemoryMetrics(),
         )
-        self.log = PredictionLog("card-fraud", self.stream, self.store, self.metrics)
+        self.log = PredictionLog(
+            "card-fraud", self.stream, self.store, self.metrics, before_response=before_response
+        )
 
 
 def test_what_the_stream_takes_is_forgotten() -> None:
@@ -60,6 +63,99 @@ def test_what_neither_takes_stays_pending_and_goes_out_with_the_next_flush() -> 
     ways.stream.refusing = False
     ways.log.flush()
     assert (ways.stream.entries, ways.log.pending) == ([entry(1)], 0)
+
+
+def test_a_record_that_is_out_when_the_environment_ends_needs_nothing_more() -> None:
+    ways = Ways()
+    ways.log.add(entry(1))
+    ways.log.flush()
+    ways.log.drain()
+    assert (ways.stream.entries, ways.store.kept, ways.metrics.counts) == ([entry(1)], {}, {})
+
+
+def test_at_the_environments_end_a_stream_that_hangs_is_left_for_the_store() -> None:
+    ways, released = Ways(), threading.Event()
+
+    class Hanging:
+        def put(self, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
+            released.wait(10)
+            return ()
+
+    log = PredictionLog("card-fraud", Hanging(), ways.store, ways.metrics)
+    for number in (1, 2):
+        log.add(entry(number))
+    log.drain()
+    released.set()
+    assert sorted(record for batch in ways.store.kept.values() for record in batch) == [entry(1), entry(2)]
+
+
+def test_what_nothing_takes_at_the_end_is_counted_as_lost(caplog: pytest.LogCaptureFixture) -> None:
+    ways = Ways()
+    ways.stream.refusing, ways.store.available = True, False
+    ways.log.add(entry(1))
+    ways.log.drain()
+    assert ways.metrics.counts["PredictionsLost"] == 1
+    assert "records lost" in caplog.text
+
+
+def test_a_record_added_during_a_delivery_goes_out_with_the_next_and_none_goes_twice() -> None:
+    ways = Ways()
+
+    class Slow(MemoryPredictionStream):
+        """Is given another record while it takes one."""
+
+        def put(self, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
+            if not self.entries:
+                log.add(entry(2))
+            return super().put(entries)
+
+    stream = Slow()
+    log = PredictionLog("card-fraud", stream, ways.store, ways.metrics)
+    log.add(entry(1))
+    log.flush()
+    assert (stream.entries, log.pending) == ([entry(1)], 1)
+    log.flush()
+    assert (stream.entries, log.pending) == ([entry(1), entry(2)], 0)
+
+
+@pytest.mark.parametrize("refusing", [False, True])
+def test_with_threads_that_add_and_flush_at_once_every_record_goes_out_once(refusing: bool) -> None:
+    ways = Ways()
+    ways.stream.refusing = refusing
+    threads, each = 4, 200
+
+    def add_and_flush(first: int) -> None:
+        for number in range(first, first + each):
+            ways.log.add(entry(number))
+            ways.log.flush()
+
+    running = [threading.Thread(target=add_and_flush, args=(n * each,)) for n in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join(30)
+    ways.log.flush()
+    kept = [record for batch in ways.store.kept.values() for record in batch]
+    assert sorted([*ways.stream.entries, *kept]) == [entry(number) for number in range(threads * each)]
+
+
+def test_logged_before_the_response_a_record_is_out_when_it_is_added() -> None:
+    ways = Ways(before_response=True)
+    ways.log.add(entry(1))
+    ways.stream.refusing = True
+    ways.log.add(entry(2))
+    assert ways.stream.entries == [entry(1)]
+    assert list(ways.store.kept.values()) == [(entry(2),)]
+    assert ways.log.pending == 0
+
+
+def test_logged_before_the_response_a_record_that_nothing_takes_is_refused_and_not_held() -> None:
+    ways = Ways(before_response=True)
+    ways.stream.refusing, ways.store.available = True, False
+    with pytest.raises(LogFull):
+        ways.log.add(entry(1))
+    assert ways.log.pending == 0
+    assert "PredictionsPending" not in ways.metrics.counts
 
 
 def test_redelivery_empties_the_store_in_order() -> None:

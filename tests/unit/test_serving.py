@@ -16,6 +16,7 @@ from tests.approvals import GRACE, set_champion
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
+    from quicksilver.routing import Route
     from tests.unit.conftest import Bench
 
 
@@ -264,3 +265,34 @@ def test_a_route_to_bytes_that_were_not_approved_is_not_served(
     environment = bench.new_environment()
     assert environment.loaded_route(bench.deadline).route.number == 1
     assert "card-fraud@1 is not approved" in caplog.text
+
+
+def test_a_route_that_two_threads_find_due_is_loaded_once(
+    bench: Bench, second_package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a new route that is due, and a registry that is slow to name it
+    bench.serving.loaded_route()
+    bench.put_champion(second_package)
+    bench.clock.advance_ms(60_000)
+    current_route, asked, answer = bench.registry_store.current_route, [], threading.Event()
+
+    def slow(endpoint: str) -> Route | None:
+        asked.append(endpoint)
+        answer.wait(10)
+        return current_route(endpoint)
+
+    monkeypatch.setattr(bench.registry_store, "current_route", slow)
+    # When the thread after a response and a request both want it
+    served: list[str] = []
+    threads = [
+        threading.Thread(target=bench.serving.refresh_if_due),
+        threading.Thread(target=lambda: served.append(bench.serving.loaded_route().route.champion.model)),
+    ]
+    for thread in threads:
+        thread.start()
+    answer.set()
+    for thread in threads:
+        thread.join(10)
+    # Then one of them reads it, and the request is answered by it
+    assert len(asked) == 1
+    assert served == ["card-fraud@2"]

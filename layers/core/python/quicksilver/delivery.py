@@ -8,15 +8,21 @@ A record is lost only if stream and store are both away and Lambda ends the envi
                 │  refused
                 └──keep──> undelivered (S3) ──redeliver, every minute──> stream
                 │  refused too
-                └──> stays pending; the next flush tries again
+                └──> stays pending; the next flush tries again, and drain when the environment ends
                      pending full: no new decision is made (LogFull)
+
+Records are added by the request and delivered by the thread after the response. A record leaves the pending ones
+when it is acknowledged, not when it is sent, so nothing is in neither place.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 from quicksilver.errors import InvalidInput, LogFull, Unavailable
 from quicksilver.metrics import Metric
@@ -24,8 +30,13 @@ from quicksilver.ports import LogEntry, Metrics, PredictionStream, UndeliveredSt
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 MAX_PENDING = 5_000
 """Some 10 MB of records: what an execution environment can hold while both stream and store are away."""
+
+LAST_PUT_SECONDS, LAST_KEEP_SECONDS = 0.2, 0.2
+"""What the stream, and then the store, are given at an environment's end: Lambda kills it after 500 ms."""
 
 # Limits of one PutRecords call: 500 records, 5 MiB with the partition keys.
 # https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
@@ -34,16 +45,28 @@ _MAX_BATCH_BYTES = 4 * 1024 * 1024
 
 
 class PredictionLog:
-    """One execution environment's records on their way to the stream."""
+    """One execution environment's records on their way to the stream.
+
+    With ``before_response``, a record is delivered when it is added, or not taken at all.
+    """
 
     def __init__(
-        self, endpoint: str, stream: PredictionStream, undelivered: UndeliveredStore, metrics: Metrics
+        self,
+        endpoint: str,
+        stream: PredictionStream,
+        undelivered: UndeliveredStore,
+        metrics: Metrics,
+        *,
+        before_response: bool = False,
     ) -> None:
         self._endpoint = endpoint
         self._stream = stream
         self._undelivered = undelivered
         self._metrics = metrics
+        self._before_response = before_response
         self._pending: list[LogEntry] = []
+        self._changing = threading.Lock()
+        self._delivering = threading.Lock()  # one delivery at a time, so that no record goes out by two
 
     @property
     def pending(self) -> int:
@@ -52,28 +75,80 @@ class PredictionLog:
 
     def check_room(self) -> None:
         """Raise ``LogFull`` where one more record could not be held: then no decision may be made."""
-        if len(self._pending) >= MAX_PENDING:
+        if self.pending >= MAX_PENDING:
             raise LogFull("The prediction log is full: its stream and its store are both unavailable.")
 
     def add(self, entry: LogEntry) -> None:
-        self._pending.append(entry)
+        """Take a record in. Raises ``LogFull`` where it had to be delivered first and neither way out took it."""
+        if not self._before_response:
+            with self._changing:
+                self._pending.append(entry)
+        elif (refused := self._put([entry])) and not self._keep(refused):
+            # Not held back: the decision is not given, so a record of it would be wrong.
+            raise LogFull("Neither the stream nor the store takes the record of this decision.")
 
     def flush(self) -> None:
-        """Deliver what is pending. Never raises: what could not be delivered or kept stays pending."""
-        if not self._pending:
+        """Deliver what is pending. What could not be delivered or kept stays pending."""
+        with self._delivering:
+            entries = self._snapshot()
+            if not entries:
+                return
+            refused = self._put(entries)
+            self._settle(len(entries), refused)
+            if not refused:
+                return
+            if self._keep(refused):
+                self._settle(len(refused), ())
+            else:
+                self._metrics.count(Metric.PREDICTIONS_PENDING, len(refused))
+
+    def drain(self) -> None:
+        """Deliver what is pending in the last half second of an environment.
+
+        Stream and store get their time by the clock, whatever their clients would wait for. A delivery under way
+        is not waited for, so its records may go out twice.
+        """
+        # Newest first: a kept batch is named by its first record, and a delivery under way may be keeping some of
+        # these under the oldest one's name.
+        entries = self._snapshot()[::-1]
+        if not entries:
             return
-        refused = [entry for batch in batches(self._pending) for entry in self._stream.put(batch)]
-        # Only now are the others safe to forget.
-        self._pending = refused
-        if not refused:
-            return
+        refused = _within(LAST_PUT_SECONDS, lambda: self._put(entries))
+        left = entries if refused is None else refused
+        if left and not _within(LAST_KEEP_SECONDS, lambda: self._keep(left)):
+            self._metrics.count(Metric.PREDICTIONS_LOST, len(left))
+            logger.error("records lost with their environment", extra={"records": len(left)})
+
+    def _snapshot(self) -> list[LogEntry]:
+        with self._changing:
+            return self._pending.copy()
+
+    def _settle(self, sent: int, left: Sequence[LogEntry]) -> None:
+        with self._changing:
+            # Others may have been added behind those that were sent.
+            self._pending[:sent] = left
+
+    def _put(self, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
+        return [entry for batch in batches(entries) for entry in self._stream.put(batch)]
+
+    def _keep(self, refused: Sequence[LogEntry]) -> bool:
         self._metrics.count(Metric.PREDICTIONS_UNDELIVERED, len(refused))
         try:
             self._undelivered.keep(self._endpoint, refused)
-        except Unavailable:
-            self._metrics.count(Metric.PREDICTIONS_PENDING, len(refused))
-        else:
-            self._pending = []
+        except Unavailable as error:
+            logger.error("records not kept: %s", error)
+            return False
+        return True
+
+
+def _within(seconds: float, call: Callable[[], Result]) -> Result | None:
+    """What a call returns in time; else nothing, and it is left to itself."""
+    results: SimpleQueue[Result] = SimpleQueue()
+    threading.Thread(target=lambda: results.put(call()), daemon=True).start()
+    try:
+        return results.get(timeout=seconds)
+    except Empty:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@
         ├── ModelNotLoadable      an artefact that is missing, altered or refused by LightGBM
         ├── KernelRefused         a sound model whose contributions are LightGBM's to compute
         ├── NotEvaluated          a model gave no usable score for a vector
-        └── LogFull               records wait for delivery and no more can be held
+        └── LogFull               a record can be neither delivered nor held
 
 Only the edge (``edge.py``, ``cli``) turns these into HTTP statuses or exit codes.
 """
@@ -144,7 +144,7 @@ class NotEvaluated(Unavailable):
 
 
 class LogFull(Unavailable):
-    """Undelivered prediction records fill the buffer, so no decision may be made that could lose its record."""
+    """A decision's record could be neither delivered nor held, so the decision is not made."""
 
 
 def whereabouts(error: BaseException) -> dict[str, Any]:

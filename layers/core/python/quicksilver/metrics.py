@@ -32,6 +32,8 @@ class Metric(StrEnum):
     ROUTE_REFRESH_FAILED = "RouteRefreshFailed"
     PREDICTIONS_UNDELIVERED = "PredictionsUndelivered"  # refused by the stream, kept in S3
     PREDICTIONS_PENDING = "PredictionsPending"  # refused by both, kept in memory
+    PREDICTIONS_LOST = "PredictionsLost"  # refused by both still when Lambda ended the environment
+    EXTENSION_FAILED = "ExtensionFailed"  # an environment in which answers wait for the work after them again
     PREDICTIONS_REDELIVERED = "PredictionsRedelivered"
     PREDICTIONS_STILL_UNDELIVERED = "PredictionsStillUndelivered"
     PREDICTIONS_UNREADABLE = "PredictionsUnreadable"  # batches that redelivery has to leave to a person
