@@ -89,7 +89,9 @@ class Endpoint:
 
     ``deadline_ms`` is when every dependency of a request must have answered; ``timeout_seconds`` is
     when Lambda kills the function. ``alarm_latency_ms`` is the p99 duration, and ``alarm_errors`` the
-    errors in one minute, from which a code canary is rolled back.
+    errors in one minute, from which a code canary is rolled back. With ``log_before_response``, an answer waits until its
+    record is on the stream or in the store, and is refused if neither takes it: for an endpoint where no decision
+    may exist without its record.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Endpoint:
     provisioned_concurrency: int = 0
     alarm_latency_ms: int = 500
     alarm_errors: int = 1
+    log_before_response: bool = False
 
     def __post_init__(self) -> None:
         _require(

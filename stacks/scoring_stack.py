@@ -98,6 +98,7 @@ class ScoringStack(Stack):
                 "archive_bucket": data.archive.bucket_name,
                 "signing_key": data.signing_key.key_arn,
                 "deadline_ms": str(endpoint.deadline_ms),
+                "log_before_response": str(endpoint.log_before_response).lower(),
             },
             memory_mib=endpoint.memory_mib,
             timeout=Duration.seconds(endpoint.timeout_seconds),

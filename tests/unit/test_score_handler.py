@@ -87,23 +87,3 @@ def test_a_wrong_setting_stops_it_at_init_and_is_named(name: str, value: str) ->
     result = run(**{name: value})
     assert result.returncode != 0
     assert name.removeprefix("QUICKSILVER_").lower() in result.stderr.lower()
-
-
-def test_an_answer_is_not_lost_to_the_work_that_comes_after_it() -> None:
-    from types import SimpleNamespace
-
-    from quicksilver.bootstrap import ScoreFunction
-
-    done: list[str] = []
-
-    def fail() -> None:
-        raise RuntimeError("unforeseen")
-
-    function = ScoreFunction(
-        scorer=SimpleNamespace(),
-        serving=SimpleNamespace(refresh_if_due=lambda: done.append("route")),
-        log=SimpleNamespace(flush=fail),
-        metrics=SimpleNamespace(flush=lambda: done.append("metrics")),
-    )
-    function.finish()
-    assert done == ["route", "metrics"]

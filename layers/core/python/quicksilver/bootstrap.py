@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics as PowertoolsMetrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
+from quicksilver.after_response import AfterResponse, Extension, Inline, each
+from quicksilver.aws.clients import client, within
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
 from quicksilver.aws.hot_clients import hot_client
 from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
 from quicksilver.aws.kms_signer import KmsSigner
+from quicksilver.aws.lambda_extension import LambdaExtension
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.aws.system import SystemClock, pause
+from quicksilver.aws.termination import Termination
 from quicksilver.delivery import PredictionLog
-from quicksilver.errors import whereabouts
+from quicksilver.edge import Answer, answer_score
+from quicksilver.errors import Unavailable
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.metrics import Metric
 from quicksilver.scoring import Scorer
@@ -33,9 +40,13 @@ logger = logging.getLogger(__name__)
 
 
 class EmfMetrics:
-    """Counts as CloudWatch embedded metrics, one line a flush, with the endpoint as dimension."""
+    """Counts as CloudWatch embedded metrics, one line a flush, with the endpoint as dimension.
+
+    Requests and the work after them count from two threads, and Powertools' set of metrics is made for one.
+    """
 
     def __init__(self, endpoint: str = "", function_version: str = "") -> None:
+        self._lock = threading.Lock()
         self._metrics = PowertoolsMetrics()
         self._endpoint = endpoint
         self._function_version = function_version
@@ -43,19 +54,21 @@ class EmfMetrics:
             self._metrics.set_default_dimensions(endpoint=endpoint)
 
     def count(self, name: Metric, value: int = 1) -> None:
-        if name is Metric.REQUESTS_UNANSWERED:
-            # A line of its own: a dimension belongs to every metric of its line, and the others by
-            # function version would be as many series again with every release.
-            with single_metric(name=name, unit=MetricUnit.Count, value=value) as metric:
-                metric.add_dimension("endpoint", self._endpoint)
-                metric.add_dimension("function_version", self._function_version)
-        else:
-            self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+        with self._lock:
+            if name is Metric.REQUESTS_UNANSWERED:
+                # A line of its own: a dimension belongs to every metric of its line, and the others by
+                # function version would be as many series again with every release.
+                with single_metric(name=name, unit=MetricUnit.Count, value=value) as metric:
+                    metric.add_dimension("endpoint", self._endpoint)
+                    metric.add_dimension("function_version", self._function_version)
+            else:
+                self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
 
     def flush(self) -> None:
-        # A run that counted nothing has nothing to say; Powertools would warn of an empty set.
-        if self._metrics.metric_set:
-            self._metrics.flush_metrics()
+        with self._lock:
+            # A run that counted nothing has nothing to say; Powertools would warn of an empty set.
+            if self._metrics.metric_set:
+                self._metrics.flush_metrics()
 
 
 def configure_logging() -> None:
@@ -72,26 +85,19 @@ class ScoreFunction:
     """Everything the score handler uses."""
 
     scorer: Scorer
-    serving: Serving
-    log: PredictionLog
     metrics: EmfMetrics
+    after_response: AfterResponse
 
-    def finish(self) -> None:
-        """The work after an answer is made: deliver the record, take up a new route, flush metrics.
-
-        Never raises: the decision is made, and an answer must not be lost to what comes after it.
-        """
-        for step in (self.log.flush, self.serving.refresh_if_due, self.metrics.flush):
-            try:
-                step()
-            except Exception as error:
-                logger.error("work after an answer failed", extra=whereabouts(error))
+    def answer(self, event: Mapping[str, Any], *, function_version: str) -> Answer:
+        return answer_score(event, self.scorer, self.metrics, function_version=function_version)
 
 
 def score_function() -> ScoreFunction:
     """Wire the score function and load the current route, so that the first request finds its models."""
     configure_logging()
     settings = ScoreSettings()  # every value comes from the environment
+    extension = _extension()
+    termination = Termination() if extension else None  # before any thread is started
     clock = SystemClock()
     function_version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "")  # set by Lambda itself
     metrics = EmfMetrics(settings.endpoint, function_version)
@@ -112,12 +118,14 @@ def score_function() -> ScoreFunction:
         max_age_seconds=settings.route_max_age_seconds,
     )
     # With everything hanging: three attempts of 1 s at the stream, two of 2 s at the store, and at a refresh
-    # two reads of the registry, 1 s at the key and 4 s at the artefacts: within AFTER_ANSWER_SECONDS.
+    # two reads of the registry, 1 s at the key and 4 s at the artefacts, then 1 s at the Extensions API: within
+    # AFTER_ANSWER_SECONDS.
     log = PredictionLog(
         settings.endpoint,
         KinesisPredictionStream(hot_client("kinesis", 1), settings.predictions_stream, pause),
         S3UndeliveredStore(hot_client("s3", 2, attempts=2), settings.archive_bucket),
         metrics,
+        before_response=settings.log_before_response,
     )
     scorer = Scorer(
         stage=settings.stage,
@@ -137,7 +145,26 @@ def score_function() -> ScoreFunction:
         deadline_ms=settings.deadline_ms,
     )
     serving.refresh_if_due()
-    return ScoreFunction(scorer, serving, log, metrics)
+    work = each(log.flush, serving.refresh_if_due, metrics.flush)
+    if extension is None or termination is None:
+        return ScoreFunction(scorer, metrics, Inline(work))
+    termination.then(each(log.drain, metrics.flush))
+    after_response = Extension(extension, work, metrics)
+    after_response.start()
+    return ScoreFunction(scorer, metrics, after_response)
+
+
+def _extension() -> LambdaExtension | None:
+    """This environment's internal extension, where the platform has a place for one."""
+    address = os.environ.get("AWS_LAMBDA_RUNTIME_API")  # set by Lambda itself
+    try:
+        if address:
+            return LambdaExtension.register(address)
+        reason = "There is no Runtime API."
+    except Unavailable as error:
+        reason = str(error)
+    logger.warning("no time after the response: the work after an answer is done before it. %s", reason)
+    return None
 
 
 @dataclass(frozen=True)

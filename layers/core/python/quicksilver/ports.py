@@ -34,6 +34,18 @@ class Metrics(Protocol):
     def count(self, name: Metric, value: int = 1) -> None: ...
 
 
+class InvocationEvents(Protocol):
+    """How the platform tells an extension of invocations: each is asked for, then received."""
+
+    def ask(self) -> None:
+        """Ask for the next event. Until then the environment counts as busy. Raises ``Unavailable``."""
+        ...
+
+    def receive(self) -> None:
+        """Receive the event asked for, of an invocation that has begun already. Raises ``Unavailable``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Deadline:
     """The moment by which a request must have its answer."""

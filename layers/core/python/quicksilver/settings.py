@@ -19,7 +19,8 @@ Name = Annotated[str, Field(min_length=1)]
 AFTER_ANSWER_SECONDS = 14
 """The longest that the work after an answer takes when everything it calls hangs (see ``bootstrap``).
 
-A function's timeout must leave room for it: a function that is killed loses its answer and its record.
+A function's timeout must leave room for it, before the response and after it alike: an environment that
+is killed loses what it holds.
 """
 
 
@@ -39,6 +40,8 @@ class ScoreSettings(BaseSettings):
     """The KMS key whose signature makes an approval; an arm without one is not loaded."""
     deadline_ms: Annotated[int, Field(ge=10, le=28_000)] = 1_000
     """Time from the start of a request within which every dependency must have answered."""
+    log_before_response: bool = False
+    """Whether an answer waits until the stream or the store has its record, and is refused if neither takes it."""
     route_refresh_seconds: Annotated[int, Field(ge=1, le=3_600)] = 10
     route_max_age_seconds: Annotated[int, Field(ge=1, le=3_600)] = 60
 
