@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,10 +177,9 @@ def test_release_alarms_watch_the_new_function_version_alone(aws_stage: Synthesi
 def test_a_function_version_that_leaves_requests_unanswered_is_taken_back_too(aws_stage: Synthesized) -> None:
     watched = {}
     for alarm in aws_stage.of_type("AWS::CloudWatch::Alarm").values():
-        if alarm["Properties"]["Namespace"] == "Quicksilver":
+        if alarm["Properties"]["MetricName"] == "RequestsUnanswered":
             dimensions = {item["Name"]: item["Value"] for item in alarm["Properties"]["Dimensions"]}
             watched[dimensions["endpoint"]] = dimensions
-            assert alarm["Properties"]["MetricName"] == "RequestsUnanswered"
     services = {
         item["Properties"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
         for item in functions(aws_stage).values()
@@ -189,6 +189,39 @@ def test_a_function_version_that_leaves_requests_unanswered_is_taken_back_too(aw
         assert set(dimensions) == {"service", "endpoint", "function_version"}
         assert dimensions["service"] in services
         assert dimensions["function_version"]["Fn::GetAtt"][1] == "Version"
+
+
+def test_a_record_on_hold_rings_an_alarm_of_its_endpoint(aws_stage: Synthesized) -> None:
+    delivery = {"PredictionsUndelivered", "PredictionsPending", "PredictionsLost", "ExtensionFailed"}
+    found = set()
+    for alarm in aws_stage.of_type("AWS::CloudWatch::Alarm").values():
+        properties = alarm["Properties"]
+        if properties["MetricName"] in delivery:
+            dimensions = {item["Name"]: item["Value"] for item in properties["Dimensions"]}
+            # Exactly the dimensions it is counted with (bootstrap.EmfMetrics), or it would never ring.
+            assert dimensions == {
+                "service": f"score-{dimensions['endpoint']}",
+                "endpoint": dimensions["endpoint"],
+            }
+            assert (properties["Namespace"], properties["Threshold"]) == ("Quicksilver", 1)
+            assert properties["TreatMissingData"] == "notBreaching"
+            found.add((dimensions["endpoint"], properties["MetricName"]))
+    expected = {(endpoint.name, metric) for endpoint in aws_stage.stage.endpoints for metric in delivery}
+    assert found == (expected)
+
+
+def test_an_endpoint_that_logs_before_it_responds_tells_its_function(
+    make_layers: Callable[[], Path], tmp_path: Path
+) -> None:
+    stage = load_stage("dev")
+    first, *others = stage.endpoints
+    careful = replace(stage, endpoints=(replace(first, log_before_response=True), *others))
+    synthesized = synthesize(careful, make_layers(), tmp_path)
+    told = [
+        environment(function)["QUICKSILVER_LOG_BEFORE_RESPONSE"]
+        for _, function in score_functions(synthesized)
+    ]
+    assert told == ["true", "false"]
 
 
 def test_a_changed_layer_publishes_a_new_function_version(
