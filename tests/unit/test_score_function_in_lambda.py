@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +54,12 @@ def prediction_id(answer: dict[str, Any]) -> str:
 
 def ids(records: list[dict[str, Any]]) -> list[str]:
     return [record["prediction_id"] for record in records]
+
+
+def sigterm_is_blocked(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    blocked = next(line.split()[1] for line in status if line.startswith("SigBlk:"))
+    return bool(int(blocked, 16) & 1 << (signal.SIGTERM - 1))
 
 
 def counted(function: ExecutionEnvironment, metric: str) -> bool:
@@ -144,9 +152,15 @@ def test_records_that_nothing_takes_until_the_end_are_counted_and_said(
     assert counted(function, "PredictionsLost")
 
 
-def test_an_idle_environment_ends_at_once(start: Start, aws: StubAws) -> None:
+def test_an_idle_environment_ends_at_once(start: Start) -> None:
     _, function = start()
     assert function.shut_down() == 0
+
+
+@pytest.mark.parametrize("extensions", [True, False])
+def test_sigterm_is_held_only_where_an_extension_is_registered(start: Start, extensions: bool) -> None:
+    _, function = start(extensions=extensions)
+    assert sigterm_is_blocked(function.pid) == extensions
 
 
 def test_without_the_extensions_api_the_record_leaves_first_and_the_log_says_so_once(

@@ -14,6 +14,10 @@ _NAME = "quicksilver"
 _REGISTER = "/2020-01-01/extension/register"
 _NEXT = "/2020-01-01/extension/event/next"
 
+_REGISTER_SECONDS = 5.0
+"""Patient, and within Lambda's 10 s for the init phase: one who is registered and does not know it never asks for
+an event, and the environment is lost."""
+
 _ANSWER_SECONDS = 1.0
 """For an answer that is due. The wait for an event is the environment's sleep, and spent without reading."""
 
@@ -31,7 +35,7 @@ class LambdaExtension:
 
         Not for SHUTDOWN: Lambda refuses it to internal extensions (ShutdownEventNotSupportedForInternalExtension).
         """
-        connection = http.client.HTTPConnection(address, timeout=_ANSWER_SECONDS)
+        connection = http.client.HTTPConnection(address, timeout=_REGISTER_SECONDS)
         try:
             connection.request(
                 "POST", _REGISTER, json.dumps({"events": ["INVOKE"]}), {"Lambda-Extension-Name": _NAME}
