@@ -13,7 +13,6 @@ from aws_lambda_powertools import Logger, Metrics as PowertoolsMetrics
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from quicksilver.after_response import AfterResponse, Extension, Inline, each
-from quicksilver.aws.clients import client, within
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
 from quicksilver.aws.hot_clients import hot_client

@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from quicksilver.contract import Contract
-from quicksilver.errors import InvalidInput, ModelNotLoadable, NoModel, QuicksilverError, whereabouts
+from quicksilver.errors import (
+    InvalidInput,
+    ModelNotLoadable,
+    NoModel,
+    QuicksilverError,
+    Unavailable,
+    whereabouts,
+)
 from quicksilver.evaluator import Evaluator
 from quicksilver.fallback import DegradedModel, ModelCause, ModelPolicy
 from quicksilver.metrics import Metric
@@ -197,7 +204,7 @@ class Serving:
         try:
             self._take_up(route)
         except ModelNotLoadable as error:
-            if self._loaded is None:
+            if self._loaded is None and not _is_outage(error):
                 self._take_up_earlier(route)
             if self._loaded:
                 self._loaded = self._loaded.noted(ModelCause.NOT_LOADED, error.model or route.champion.model)
@@ -233,8 +240,10 @@ class Serving:
                 self._take_up(earlier)
             except ModelNotLoadable as error:
                 logger.error("route %d cannot be loaded either: %s", number, error)
+                if _is_outage(error):
+                    return
             else:
-                break
+                return
 
     def _known(self) -> Mapping[str, LoadedModel]:
         if self._loaded is None:
@@ -271,3 +280,8 @@ class Serving:
 
 def _answering(route: Route) -> list[Arm]:
     return [arm for arm in route.arms if arm.role is not Role.SHADOW]
+
+
+def _is_outage(error: ModelNotLoadable) -> bool:
+    """Whether a store or the key did not answer: then an earlier route would only wait for them again."""
+    return type(error.__cause__) is Unavailable
