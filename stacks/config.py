@@ -87,7 +87,7 @@ class Throttle:
 class Endpoint:
     """One scoring use case: its own function, alias, alarms and route.
 
-    ``deadline_ms`` is when every dependency of a request must have answered; ``timeout_seconds`` is
+    ``deadline_ms`` is when every dependency of a request must have answered, ``batch_deadline_ms`` those of a batch; ``timeout_seconds`` is
     when Lambda kills the function. ``alarm_latency_ms`` is the p99 duration, and ``alarm_errors`` the
     errors in one minute, from which a code canary is rolled back. With ``log_before_response``, an answer waits until its
     record is on the stream or in the store, and is refused if neither takes it: for an endpoint where no decision
@@ -97,6 +97,7 @@ class Endpoint:
     name: str
     throttle: Throttle
     deadline_ms: int = 1_000
+    batch_deadline_ms: int = 1_000
     timeout_seconds: int = 16
     memory_mib: int = ONE_VCPU_MIB
     provisioned_concurrency: int = 0
@@ -120,8 +121,13 @@ class Endpoint:
             f"it must be at least 10 ms and below its timeout of {self.timeout_seconds} s.",
         )
         _require(
-            self.timeout_seconds * 1_000 >= 2 * self.deadline_ms + AFTER_ANSWER_SECONDS * 1_000,
-            f"Endpoint {self.name} has a timeout of {self.timeout_seconds} s; twice its deadline and the "
+            10 <= self.batch_deadline_ms < self.timeout_seconds * 1_000,
+            f"Endpoint {self.name} has a deadline of {self.batch_deadline_ms} ms for batches; "
+            f"it must be at least 10 ms and below its timeout of {self.timeout_seconds} s.",
+        )
+        _require(
+            self.timeout_seconds * 1_000 >= 2 * self._longest_deadline_ms + AFTER_ANSWER_SECONDS * 1_000,
+            f"Endpoint {self.name} has a timeout of {self.timeout_seconds} s; twice its longest deadline and the "
             f"{AFTER_ANSWER_SECONDS} s that the work after an answer may take do not fit into it.",
         )
         _require(
@@ -141,6 +147,10 @@ class Endpoint:
             self.alarm_errors >= 1,
             f"Endpoint {self.name} raises its error alarm at {self.alarm_errors} errors; it needs at least 1.",
         )
+
+    @property
+    def _longest_deadline_ms(self) -> int:
+        return max(self.deadline_ms, self.batch_deadline_ms)
 
     @property
     def service(self) -> str:

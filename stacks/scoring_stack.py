@@ -101,6 +101,7 @@ class ScoringStack(Stack):
                 "archive_bucket": data.archive.bucket_name,
                 "signing_key": data.signing_key.key_arn,
                 "deadline_ms": str(endpoint.deadline_ms),
+                "batch_deadline_ms": str(endpoint.batch_deadline_ms),
                 "log_before_response": str(endpoint.log_before_response).lower(),
             },
             memory_mib=endpoint.memory_mib,

@@ -1,4 +1,4 @@
-"""The scoring request's schema as an API Gateway model, from the same pydantic model that parses bodies.
+"""A request's schema as an API Gateway model, from the same pydantic model that parses bodies.
 
 It documents the API and its SDKs. Bodies are validated in the function, since the gateway cannot name the field in a problem.
 """
@@ -9,23 +9,22 @@ from typing import Any
 
 from aws_cdk import aws_apigateway as apigateway
 from constructs import Construct
-
-from quicksilver.request import ScoreRequest
+from pydantic import BaseModel
 
 _DRAFT_4 = "http://json-schema.org/draft-04/schema#"
 
 
 class RequestModel(apigateway.CfnModel):
-    """``ScoreRequest`` in JSON Schema draft 4, the one draft API Gateway reads."""
+    """A pydantic model in JSON Schema draft 4, the one draft API Gateway reads."""
 
-    def __init__(self, scope: Construct, id: str, *, api: apigateway.IRestApi) -> None:
+    def __init__(self, scope: Construct, id: str, *, api: apigateway.IRestApi, kind: type[BaseModel]) -> None:
         super().__init__(
             scope,
             id,
             rest_api_id=api.rest_api_id,
-            name="ScoreRequest",
+            name=kind.__name__,
             content_type="application/json",
-            schema=draft_4(ScoreRequest.model_json_schema()),
+            schema=draft_4(kind.model_json_schema()),
         )
 
 

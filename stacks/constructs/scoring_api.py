@@ -1,4 +1,4 @@
-"""The scoring API: ``POST /v1/{endpoint}/score``, signed by IAM, throttled per key and per endpoint.
+"""The scoring API: ``POST /v1/{endpoint}/score`` and ``.../score-batch``, signed by IAM, throttled per key and per endpoint.
 
 Each endpoint is a static resource in front of its own ``live`` alias, so its permission, its throttle and
 its metrics are its own. Any other name falls through to an answer the gateway gives by itself.
@@ -17,12 +17,17 @@ from aws_cdk import (
     aws_lambda as lambda_,
 )
 from constructs import Construct
+from pydantic import BaseModel
 
 from quicksilver.errors import FieldError
 from quicksilver.problem import PROBLEM_JSON, problem
+from quicksilver.request import BatchRequest, ScoreRequest
 from stacks.config import Stage, Throttle
 from stacks.constructs.request_model import RequestModel
 from stacks.constructs.signed_api import SignedApi, explain_signed_method
+
+# Both verbs go to the same alias: a batch is the same decisions, by the same function version.
+_VERBS: Mapping[str, type[BaseModel]] = {"score": ScoreRequest, "score-batch": BatchRequest}
 
 
 class ScoringApi(Construct):
@@ -49,33 +54,37 @@ class ScoringApi(Construct):
             log_key=log_key,
             gives_account_its_log_role=not stage.emulated,
             method_options={
-                f"/v1/{endpoint.name}/score/POST": apigateway.MethodDeploymentOptions(
+                f"/v1/{endpoint.name}/{verb}/POST": apigateway.MethodDeploymentOptions(
                     throttling_rate_limit=endpoint.throttle.rate_per_second,
                     throttling_burst_limit=endpoint.throttle.burst,
                     metrics_enabled=True,
                     data_trace_enabled=False,
                 )
                 for endpoint in stage.endpoints
+                for verb in _VERBS
             },
         )
-        model = self._request_model()
+        models = {verb: self._request_model(kind) for verb, kind in _VERBS.items()}
 
         v1 = self.api.root.add_resource("v1")
+        resources = {endpoint.name: v1.add_resource(endpoint.name) for endpoint in stage.endpoints}
         methods = {
-            endpoint.name: v1.add_resource(endpoint.name)
-            .add_resource("score")
+            (endpoint.name, verb): resources[endpoint.name]
+            .add_resource(verb)
             .add_method(
                 "POST",
                 apigateway.LambdaIntegration(live[endpoint.name], allow_test_invoke=False),
-                operation_name=endpoint.service,
-                request_models={"application/json": model},
+                operation_name=endpoint.service if verb == "score" else f"{endpoint.service}-batch",
+                request_models={"application/json": models[verb]},
                 authorization_type=apigateway.AuthorizationType.IAM,
                 api_key_required=True,
             )
             for endpoint in stage.endpoints
+            for verb in _VERBS
         }
-        unknown = self._answer_unknown_endpoint(v1.add_resource("{endpoint}").add_resource("score"))
-        for method in (*methods.values(), unknown):
+        anything = v1.add_resource("{endpoint}")
+        unknown = [self._answer_unknown_endpoint(anything.add_resource(verb)) for verb in _VERBS]
+        for method in (*methods.values(), *unknown):
             explain_signed_method(method)
         self.api_key = self._usage_plan(methods)
 
@@ -83,13 +92,13 @@ class ScoringApi(Construct):
         CfnOutput(scope, "ApiId", value=self.api.rest_api_id)
         CfnOutput(scope, "ApiKeyId", value=self.api_key.key_id)
 
-    def _request_model(self) -> apigateway.IModel:
-        model = RequestModel(self, "ScoreRequest", api=self.api)
+    def _request_model(self, kind: type[BaseModel]) -> apigateway.IModel:
+        model = RequestModel(self, kind.__name__, api=self.api, kind=kind)
         deployment = self.api.latest_deployment
         if deployment is not None:
             deployment.node.add_dependency(model)
             deployment.add_to_logical_id(model.schema)
-        return apigateway.Model.from_model_name(self, "ScoreRequestRef", model.ref)
+        return apigateway.Model.from_model_name(self, f"{kind.__name__}Ref", model.ref)
 
     def _answer_unknown_endpoint(self, resource: apigateway.Resource) -> apigateway.Method:
         status = HTTPStatus.NOT_FOUND
@@ -125,7 +134,7 @@ class ScoringApi(Construct):
             ],
         )
 
-    def _usage_plan(self, methods: Mapping[str, apigateway.Method]) -> apigateway.IApiKey:
+    def _usage_plan(self, methods: Mapping[tuple[str, str], apigateway.Method]) -> apigateway.IApiKey:
         key = self.api.add_api_key("Key", description=f"Quicksilver {self._stage.name}: the decision engine")
         plan = self.api.add_usage_plan(
             "Usage",
@@ -137,9 +146,10 @@ class ScoringApi(Construct):
             stage=self.api.deployment_stage,
             throttle=[
                 apigateway.ThrottlingPerMethod(
-                    method=methods[endpoint.name], throttle=_settings(endpoint.throttle)
+                    method=methods[endpoint.name, verb], throttle=_settings(endpoint.throttle)
                 )
                 for endpoint in self._stage.endpoints
+                for verb in _VERBS
             ],
         )
         return key

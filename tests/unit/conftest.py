@@ -86,6 +86,7 @@ class Bench:
             clock=self.clock,
             random_bytes=lambda n: bytes(range(n)),
             deadline_ms=500,
+            batch_deadline_ms=500,
         )
 
     def put_champion(self, package: Package) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from quicksilver.delivery import PredictionLog, Redelivery, batches, redeliver
-from quicksilver.errors import InvalidInput, LogFull
+from quicksilver.errors import InvalidInput
 from quicksilver.memory import MemoryMetrics, MemoryPredictionStream, MemoryUndeliveredStore
 from quicksilver.ports import LogEntry
 
@@ -34,7 +34,7 @@ class Ways:
 
 def test_what_the_stream_takes_is_forgotten() -> None:
     ways = Ways()
-    ways.log.add(entry(1))
+    ways.log.add([entry(1)])
     ways.log.flush()
     ways.log.flush()
     assert ways.stream.entries == [entry(1)]
@@ -45,7 +45,7 @@ def test_what_the_stream_refuses_is_kept_and_counted() -> None:
     ways = Ways()
     ways.stream.refusing = frozenset({entry(2).prediction_id})
     for number in (1, 2, 3):
-        ways.log.add(entry(number))
+        ways.log.add([entry(number)])
     ways.log.flush()
     assert ways.stream.entries == [entry(1), entry(3)]
     assert list(ways.store.kept.values()) == [(entry(2),)]
@@ -56,7 +56,7 @@ def test_what_the_stream_refuses_is_kept_and_counted() -> None:
 def test_what_neither_takes_stays_pending_and_goes_out_with_the_next_flush() -> None:
     ways = Ways()
     ways.stream.refusing, ways.store.available = True, False
-    ways.log.add(entry(1))
+    ways.log.add([entry(1)])
     ways.log.flush()
     assert ways.log.pending == 1
     assert ways.metrics.counts["PredictionsPending"] == 1
@@ -67,7 +67,7 @@ def test_what_neither_takes_stays_pending_and_goes_out_with_the_next_flush() -> 
 
 def test_a_record_that_is_out_when_the_environment_ends_needs_nothing_more() -> None:
     ways = Ways()
-    ways.log.add(entry(1))
+    ways.log.add([entry(1)])
     ways.log.flush()
     ways.log.drain()
     assert (ways.stream.entries, ways.store.kept, ways.metrics.counts) == ([entry(1)], {}, {})
@@ -83,7 +83,7 @@ def test_at_the_environments_end_a_stream_that_hangs_is_left_for_the_store() -> 
 
     log = PredictionLog("card-fraud", Hanging(), ways.store, ways.metrics)
     for number in (1, 2):
-        log.add(entry(number))
+        log.add([entry(number)])
     log.drain()
     released.set()
     assert sorted(record for batch in ways.store.kept.values() for record in batch) == [entry(1), entry(2)]
@@ -92,7 +92,7 @@ def test_at_the_environments_end_a_stream_that_hangs_is_left_for_the_store() -> 
 def test_what_nothing_takes_at_the_end_is_counted_as_lost(caplog: pytest.LogCaptureFixture) -> None:
     ways = Ways()
     ways.stream.refusing, ways.store.available = True, False
-    ways.log.add(entry(1))
+    ways.log.add([entry(1)])
     ways.log.drain()
     assert ways.metrics.counts["PredictionsLost"] == 1
     assert "records lost" in caplog.text
@@ -106,12 +106,12 @@ def test_a_record_added_during_a_delivery_goes_out_with_the_next_and_none_goes_t
 
         def put(self, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
             if not self.entries:
-                log.add(entry(2))
+                log.add([entry(2)])
             return super().put(entries)
 
     stream = Slow()
     log = PredictionLog("card-fraud", stream, ways.store, ways.metrics)
-    log.add(entry(1))
+    log.add([entry(1)])
     log.flush()
     assert (stream.entries, log.pending) == ([entry(1)], 1)
     log.flush()
@@ -126,7 +126,7 @@ def test_with_threads_that_add_and_flush_at_once_every_record_goes_out_once(refu
 
     def add_and_flush(first: int) -> None:
         for number in range(first, first + each):
-            ways.log.add(entry(number))
+            ways.log.add([entry(number)])
             ways.log.flush()
 
     running = [threading.Thread(target=add_and_flush, args=(n * each,)) for n in range(threads)]
@@ -141,9 +141,9 @@ def test_with_threads_that_add_and_flush_at_once_every_record_goes_out_once(refu
 
 def test_logged_before_the_response_a_record_is_out_when_it_is_added() -> None:
     ways = Ways(before_response=True)
-    ways.log.add(entry(1))
+    ways.log.add([entry(1)])
     ways.stream.refusing = True
-    ways.log.add(entry(2))
+    ways.log.add([entry(2)])
     assert ways.stream.entries == [entry(1)]
     assert list(ways.store.kept.values()) == [(entry(2),)]
     assert ways.log.pending == 0
@@ -152,8 +152,7 @@ def test_logged_before_the_response_a_record_is_out_when_it_is_added() -> None:
 def test_logged_before_the_response_a_record_that_nothing_takes_is_refused_and_not_held() -> None:
     ways = Ways(before_response=True)
     ways.stream.refusing, ways.store.available = True, False
-    with pytest.raises(LogFull):
-        ways.log.add(entry(1))
+    assert ways.log.add([entry(1)]) == [entry(1)]
     assert ways.log.pending == 0
     assert "PredictionsPending" not in ways.metrics.counts
 
@@ -203,7 +202,7 @@ def test_under_any_outages_every_record_reaches_the_stream_once_both_are_back(
     ways = Ways()
     for number, (stream_down, store_down) in enumerate(outages):
         ways.stream.refusing, ways.store.available = stream_down, not store_down
-        ways.log.add(entry(number))
+        ways.log.add([entry(number)])
         ways.log.flush()
     ways.stream.refusing, ways.store.available = False, True
     ways.log.flush()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from quicksilver.contract import Contract
-from quicksilver.edge import answer_score
+from quicksilver.edge import answer_request
 from quicksilver.ports import FeatureKey
 from tests.conftest import contract_content, train
 
@@ -20,12 +20,8 @@ if TYPE_CHECKING:
 
 
 def post(bench: Bench, body: str | None, **event: Any) -> dict[str, Any]:
-    return answer_score(
-        {"body": body, "requestContext": {"requestId": "r-1"}, **event},
-        bench.scorer,
-        bench.metrics,
-        function_version="1",
-    )
+    whole = {"body": body, "path": "/v1/card-fraud/score", "requestContext": {"requestId": "r-1"}, **event}
+    return answer_request(whole, bench.scorer, function_version="1")
 
 
 def test_a_scored_request_is_200_and_the_body_has_the_response_only(
@@ -109,3 +105,54 @@ def test_an_unforeseen_error_leaves_no_trace_of_itself_in_answer_or_message(
     assert "4111" not in caplog.text
     assert caplog.records[-1].__dict__["error"] == "RuntimeError"
     assert bench.metrics.counts["RequestsFailed"] == bench.metrics.counts["RequestsUnanswered"] == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        ({"queryStringParameters": {"reasons": "some"}}, "query.reasons"),
+        ({"queryStringParameters": {"reason": "all"}}, "query.reason"),
+        ({"headers": {"X-Deadline-Ms": "0"}}, "headers.X-Deadline-Ms"),
+        ({"headers": {"x-deadline-ms": "soon"}}, "headers.X-Deadline-Ms"),
+        ({"headers": {"X-DEADLINE-MS": "1e3"}}, "headers.X-Deadline-Ms"),
+        ({"headers": {"x-deadline-ms": "-5"}}, "headers.X-Deadline-Ms"),
+    ],
+)
+def test_a_parameter_that_is_none_of_its_values_is_a_400_that_names_it(
+    bench: Bench, request_body: dict[str, Any], event: dict[str, Any], field: str
+) -> None:
+    answer = post(bench, json.dumps(request_body), **event)
+    assert answer["statusCode"] == 400
+    assert [error["field"] for error in json.loads(answer["body"])["errors"]] == [field]
+
+
+def test_a_caller_chooses_the_reasons(bench: Bench, request_body: dict[str, Any]) -> None:
+    def reasons(wanted: str | None) -> dict[str, Any]:
+        query = {"reasons": wanted} if wanted else None
+        answer = post(bench, json.dumps(request_body), queryStringParameters=query)
+        return json.loads(answer["body"])
+
+    top, everything, none = reasons("top"), reasons("all"), reasons("none")
+    assert reasons(None)["reasons"] == top["reasons"]
+    assert len(top["reasons"]) == 3
+    assert len(everything["reasons"]) > 3
+    assert everything["reasons"][:3] == top["reasons"]
+    assert all(reason["contribution"] > 0 for reason in everything["reasons"])
+    assert (none["reasons"], none["explained_by"]) == ([], None)
+    assert none["raw_score"] == top["raw_score"]
+
+
+def test_a_caller_may_shorten_the_deadline_and_not_lengthen_it(
+    bench: Bench, request_body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[float] = []
+    read = bench.features.read
+
+    def watched(keys: Any, names: Any, deadline: Any) -> Any:
+        left.append(deadline.remaining_seconds())
+        return read(keys, names, deadline)
+
+    monkeypatch.setattr(bench.features, "read", watched)
+    for header in ({}, {"x-deadline-ms": "100"}, {"x-deadline-ms": "20"}, {"x-deadline-ms": "9000"}):
+        post(bench, json.dumps(request_body), headers=header)
+    assert left == pytest.approx([0.490, 0.090, 0.016, 0.490])  # 10 ms, or a fifth, are kept for computing

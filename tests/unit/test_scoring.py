@@ -184,3 +184,14 @@ def test_no_decision_is_made_whose_record_could_not_be_held(
     bench.stream.refusing = False
     bench.log.flush()
     score(bench, request_body)
+
+
+def test_a_record_that_must_come_first_and_is_not_taken_leaves_no_answer(
+    bench: Bench, request_body: Body, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.log, "_before_response", True)
+    bench.stream.refusing, bench.undelivered.available = True, False
+    with pytest.raises(LogFull):
+        score(bench, request_body)
+    assert bench.log.pending == 0
+    assert "RequestsScored" not in bench.metrics.counts

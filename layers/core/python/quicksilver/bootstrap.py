@@ -24,7 +24,7 @@ from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.aws.system import SystemClock, pause
 from quicksilver.aws.termination import Termination
 from quicksilver.delivery import PredictionLog
-from quicksilver.edge import Answer, answer_score
+from quicksilver.edge import Answer, answer_request
 from quicksilver.errors import Unavailable
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.metrics import Metric
@@ -88,7 +88,7 @@ class ScoreFunction:
     after_response: AfterResponse
 
     def answer(self, event: Mapping[str, Any], *, function_version: str) -> Answer:
-        return answer_score(event, self.scorer, self.metrics, function_version=function_version)
+        return answer_request(event, self.scorer, function_version=function_version)
 
 
 def score_function() -> ScoreFunction:
@@ -142,6 +142,7 @@ def score_function() -> ScoreFunction:
         clock=clock,
         random_bytes=os.urandom,
         deadline_ms=settings.deadline_ms,
+        batch_deadline_ms=settings.batch_deadline_ms,
     )
     serving.refresh_if_due()
     work = each(log.flush, serving.refresh_if_due, metrics.flush)

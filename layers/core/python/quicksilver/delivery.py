@@ -73,19 +73,20 @@ class PredictionLog:
         """Records neither acknowledged by the stream nor kept in the store."""
         return len(self._pending)
 
-    def check_room(self) -> None:
-        """Raise ``LogFull`` where one more record could not be held: then no decision may be made."""
-        if self.pending >= MAX_PENDING:
+    def check_room(self, records: int = 1) -> None:
+        """Raise ``LogFull`` where so many more records could not be held: then no decision may be made."""
+        if self.pending + records > MAX_PENDING:
             raise LogFull("The prediction log is full: its stream and its store are both unavailable.")
 
-    def add(self, entry: LogEntry) -> None:
-        """Take a record in. Raises ``LogFull`` where it had to be delivered first and neither way out took it."""
+    def add(self, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
+        """Take records in; returns those not taken, which had to be delivered first and neither way out took."""
         if not self._before_response:
             with self._changing:
-                self._pending.append(entry)
-        elif (refused := self._put([entry])) and not self._keep(refused):
-            # Not held back: the decision is not given, so a record of it would be wrong.
-            raise LogFull("Neither the stream nor the store takes the record of this decision.")
+                self._pending += entries
+            return ()
+        refused = self._put(entries)
+        # Not held back: their decisions are not given, so records of them would be wrong.
+        return refused if refused and not self._keep(refused) else ()
 
     def flush(self) -> None:
         """Deliver what is pending. What could not be delivered or kept stays pending."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from quicksilver.batch import Outcome, score_batch
 from quicksilver.errors import (
     BodyTooLarge,
     FeaturesLate,
@@ -29,7 +32,8 @@ from quicksilver.errors import (
 )
 from quicksilver.metrics import Metric
 from quicksilver.ports import Metrics
-from quicksilver.problem import problem_answer
+from quicksilver.prediction import PredictionRecord
+from quicksilver.problem import problem, problem_answer
 from quicksilver.request import Asked, parse_asked
 from quicksilver.scoring import Caller, Scorer
 
@@ -46,20 +50,48 @@ _UNAVAILABLE: tuple[tuple[type[Unavailable], str], ...] = (
 
 Answer = dict[str, Any]
 
+BATCH_PATH = "/score-batch"
 
-def answer_score(
-    event: Mapping[str, Any], scorer: Scorer, metrics: Metrics, *, function_version: str
-) -> Answer:
-    """Answer one ``POST /v1/{endpoint}/score``. Never raises."""
+
+def answer_request(event: Mapping[str, Any], scorer: Scorer, *, function_version: str) -> Answer:
+    """Answer one ``POST /v1/{endpoint}/score`` or ``.../score-batch``. Never raises."""
     request_id = str((event.get("requestContext") or {}).get("requestId") or "unknown")
+    caller = Caller(request_id, function_version)
     try:
-        record = scorer.score(_body(event), Caller(request_id, function_version), _asked(event))
+        if str(event.get("path") or "").endswith(BATCH_PATH):
+            return _answer_batch(score_batch(scorer, _body(event), caller, _asked(event)), scorer.metrics)
+        return _answer(scorer.score(_body(event), caller, _asked(event)).answer_json)
     except Exception as error:
-        return answer_error(error, request_id, metrics)
-    return answer_json(record.answer_json)
+        return _answer_error(error, request_id, scorer.metrics)
 
 
-def answer_json(body: str) -> Answer:
+def _answer_batch(outcomes: Sequence[Outcome], metrics: Metrics) -> Answer:
+    """One result a row, in order: a prediction as a request of its own would get, or the problem it would get."""
+    results = []
+    counts: Counter[Metric] = Counter()
+    for outcome in outcomes:
+        if isinstance(outcome, PredictionRecord):
+            results.append(f'{{"prediction":{outcome.answer_json}}}')
+        else:
+            status, detail, fields = refusal(outcome)
+            counts.update(_counted(status))
+            results.append(json.dumps({"problem": problem(status, detail, fields=fields)}))
+    for metric, value in counts.items():
+        metrics.count(metric, value)
+    scored = sum(isinstance(outcome, PredictionRecord) for outcome in outcomes)
+    body = f'{{"scored":{scored},"failed":{len(outcomes) - scored},"results":[{",".join(results)}]}}'
+    return _answer(body)
+
+
+def _counted(status: HTTPStatus) -> tuple[Metric, ...]:
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        return Metric.REQUESTS_UNAVAILABLE, Metric.REQUESTS_UNANSWERED
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Metric.REQUESTS_FAILED, Metric.REQUESTS_UNANSWERED
+    return (Metric.REQUESTS_REFUSED,)
+
+
+def _answer(body: str) -> Answer:
     return {
         "statusCode": int(HTTPStatus.OK),
         "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"},
@@ -68,19 +100,15 @@ def answer_json(body: str) -> Answer:
     }
 
 
-def answer_error(error: Exception, request_id: str, metrics: Metrics) -> Answer:
+def _answer_error(error: Exception, request_id: str, metrics: Metrics) -> Answer:
     """The problem that an error is answered with; it is counted, and logged where it is ours."""
     status, detail, fields = refusal(error)
+    for metric in _counted(status):
+        metrics.count(metric)
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        metrics.count(Metric.REQUESTS_UNAVAILABLE)
-        metrics.count(Metric.REQUESTS_UNANSWERED)
         logger.error("request not answered: %s", error, extra={"request_id": request_id})
     elif status is HTTPStatus.INTERNAL_SERVER_ERROR:
-        metrics.count(Metric.REQUESTS_FAILED)
-        metrics.count(Metric.REQUESTS_UNANSWERED)
         logger.error("request failed", extra={"request_id": request_id, **whereabouts(error)})
-    else:
-        metrics.count(Metric.REQUESTS_REFUSED)
     return problem_answer(status, detail, request_id, fields)
 
 

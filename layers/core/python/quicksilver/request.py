@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
@@ -75,28 +75,77 @@ class ScoreRequest(BaseModel):
     features: dict[FeatureName, FeatureValue] = Field(default_factory=dict)
 
 
+MAX_BATCH_ROWS = 500
+MAX_BATCH_BYTES = 2 * 1024 * 1024
+
+
+class BatchRequest(BaseModel):
+    """Many decisions to score at once; each row is a request of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: Annotated[list[ScoreRequest], Field(min_length=1, max_length=MAX_BATCH_ROWS)]
+
+
+class _Envelope(BaseModel):
+    """A batch whose rows are not looked at yet, so that one bad row does not fail the rest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH_ROWS)]
+
+
+BatchRow: TypeAlias = ScoreRequest | InvalidRequest
+"""A row, or why it is none."""
+
+
+def parse_batch(body: str | bytes | None) -> list[BatchRow]:
+    """Parse and validate a batch's body once. Raises as ``parse_request`` does, for the batch as a whole."""
+    return [_row(row) for row in _parsed(_Envelope, body, MAX_BATCH_BYTES).rows]
+
+
+def _row(content: Any) -> BatchRow:
+    try:
+        return ScoreRequest.model_validate(content)
+    except ValidationError as error:
+        return _invalid(error)
+
+
 def parse_request(body: str | bytes | None) -> ScoreRequest:
     """Parse and validate a body once.
 
     Raises ``BodyTooLarge``, ``MalformedBody`` (not JSON, not an object) or ``InvalidRequest``, each
     naming the field and the reason and never repeating the value.
     """
+    return _parsed(ScoreRequest, body, MAX_BODY_BYTES)
+
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+def _parsed(kind: type[Parsed], body: str | bytes | None, most_bytes: int) -> Parsed:
     if body is None:
         raise MalformedBody("The body is empty.", [FieldError("(body)", "must be a JSON object")])
     if isinstance(body, str):
         # A lone surrogate, which JSON can smuggle into an event, becomes what the parser refuses.
         body = body.encode(errors="surrogatepass")
-    if len(body) > MAX_BODY_BYTES:
+    if len(body) > most_bytes:
         raise BodyTooLarge(
-            "The body is too large.", [FieldError("(body)", f"must be at most {MAX_BODY_BYTES} bytes")]
+            "The body is too large.", [FieldError("(body)", f"must be at most {most_bytes} bytes")]
         )
     try:
-        return ScoreRequest.model_validate_json(body)
+        return kind.model_validate_json(body)
     except ValidationError as error:
-        items = error.errors(include_url=False, include_input=False)
-    first = items[0]["type"]
-    if first == "json_invalid":
-        raise MalformedBody("The body is not JSON.", [FieldError("(body)", str(items[0]["msg"]))])
-    if first == "model_type":
-        raise MalformedBody("The body is not a JSON object.", [FieldError("(body)", "must be a JSON object")])
-    raise InvalidRequest("The request is not valid.", [field_error(item) for item in items[:20]])
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            fields = [FieldError("(body)", str(first["msg"]))]
+            raise MalformedBody("The body is not JSON.", fields) from None
+        if first["type"] == "model_type":
+            fields = [FieldError("(body)", "must be a JSON object")]
+            raise MalformedBody("The body is not a JSON object.", fields) from None
+        raise _invalid(error) from None
+
+
+def _invalid(error: ValidationError) -> InvalidRequest:
+    items = error.errors(include_url=False, include_input=False)
+    return InvalidRequest("The request is not valid.", [field_error(item) for item in items[:20]])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from quicksilver.decision import Decision, Routed, decide
 from quicksilver.delivery import PredictionLog
+from quicksilver.errors import LogFull
 from quicksilver.features import check_names, feature_keys
 from quicksilver.ids import uuid7
 from quicksilver.instants import utc_iso
@@ -48,8 +49,9 @@ class Scorer:
         clock: Clock,
         random_bytes: Callable[[int], bytes],
         deadline_ms: int,
+        batch_deadline_ms: int,
     ) -> None:
-        """``deadline_ms`` is the budget of a request whose caller asks for no shorter one."""
+        """``deadline_ms`` is the budget of a request whose caller asks for no shorter one; a batch has one of its own."""
         self.stage = stage
         self.endpoint = endpoint
         self.serving = serving
@@ -59,6 +61,7 @@ class Scorer:
         self.clock = clock
         self._random_bytes = random_bytes
         self._deadline_ms = deadline_ms
+        self._batch_deadline_ms = batch_deadline_ms
 
     def score(self, body: str | bytes | None, caller: Caller, asked: Asked = _AS_USUAL) -> PredictionRecord:
         """Score one request body and put its record in the log.
@@ -84,31 +87,41 @@ class Scorer:
         decision = decide(routed, reading, now_ms, asked.reasons, watch, self.metrics)
         watch.mark(Step.REASONS)
 
-        record = self.record(request, decision, now_ms, watch, caller, routed.loaded.route.number)
-        self.log.add(record.to_entry())
-        self.count(record)
+        record = self.record(routed, decision, now_ms, watch, caller)
+        if self.take([record]):
+            raise LogFull("Neither the stream nor the store takes the record of this decision.")
         return record
 
-    def deadline(self, asked: Asked) -> Deadline:
+    def deadline(self, asked: Asked, *, for_batch: bool = False) -> Deadline:
         """By when the dependencies of a request must have answered: its budget, less what computing takes."""
-        budget_ms = min(self._deadline_ms, asked.deadline_ms or self._deadline_ms)
+        most_ms = self._batch_deadline_ms if for_batch else self._deadline_ms
+        budget_ms = min(most_ms, asked.deadline_ms or most_ms)
         return Deadline.after_ms(self.clock, budget_ms - min(COMPUTE_MS, budget_ms // 5))
 
+    def take(self, records: Sequence[PredictionRecord]) -> frozenset[str]:
+        """Log and count answers; returns the prediction ids of those that may not be given."""
+        lost = frozenset(
+            entry.prediction_id for entry in self.log.add([record.to_entry() for record in records])
+        )
+        given = [record for record in records if record.prediction_id not in lost]
+        for metric, value in (
+            (Metric.REQUESTS_SCORED, len(given)),
+            (Metric.REQUESTS_DEGRADED, sum(bool(record.degraded) for record in given)),
+            (Metric.REQUESTS_FALLBACK, sum(record.status is Status.FALLBACK for record in given)),
+        ):
+            if value:
+                self.metrics.count(metric, value)
+        return lost
+
     def record(
-        self,
-        request: ScoreRequest,
-        decision: Decision,
-        now_ms: int,
-        watch: Stopwatch,
-        caller: Caller,
-        route_number: int,
+        self, routed: Routed, decision: Decision, now_ms: int, watch: Stopwatch, caller: Caller
     ) -> PredictionRecord:
         """The record of a decision: what is answered, and what proves it later."""
         explained, vector = decision.explained, decision.vector
         return PredictionRecord(
             prediction_id=uuid7(now_ms, self._random_bytes(10)),
             endpoint=self.endpoint,
-            entity_id=request.entity_id,
+            entity_id=routed.request.entity_id,
             status=decision.status,
             score=decision.score,
             raw_score=decision.raw_score,
@@ -118,7 +131,7 @@ class Scorer:
             package_sha256=decision.model.package_sha256,
             fingerprint=decision.model.contract.fingerprint,
             arm=ServedArm(role=decision.arm.role, share_bp=decision.arm.share_bp),
-            route=route_number,
+            route=routed.loaded.route.number,
             feature_ages_ms=vector.ages_ms,
             degraded=decision.degraded,
             timings=watch.timings(),
@@ -129,16 +142,8 @@ class Scorer:
             vector=tuple(None if math.isnan(value) else value for value in vector.values),
             contributions=explained.contributions if explained else None,
             expected_value=explained.expected_value if explained else None,
-            keys=request.keys,
+            keys=routed.request.keys,
         )
-
-    def count(self, record: PredictionRecord) -> None:
-        """Count one answer."""
-        self.metrics.count(Metric.REQUESTS_SCORED)
-        if record.degraded:
-            self.metrics.count(Metric.REQUESTS_DEGRADED)
-        if record.status is Status.FALLBACK:
-            self.metrics.count(Metric.REQUESTS_FALLBACK)
 
 
 def route(loaded: LoadedRoute, request: ScoreRequest) -> Routed:

@@ -42,6 +42,8 @@ class ScoreSettings(BaseSettings):
     """Time from the start of a request within which every dependency must have answered."""
     log_before_response: bool = False
     """Whether an answer waits until the stream or the store has its record, and is refused if neither takes it."""
+    batch_deadline_ms: Annotated[int, Field(ge=10, le=28_000)] = 1_000
+    """The same for a batch, whose features take several reads."""
     route_refresh_seconds: Annotated[int, Field(ge=1, le=3_600)] = 10
     route_max_age_seconds: Annotated[int, Field(ge=1, le=3_600)] = 60
 
