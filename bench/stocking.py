@@ -1,0 +1,104 @@
+"""Brings a model and feature rows into the stub by the product's own registry and stores, as a deployment would.
+
+Whatever layout the registry gives its items, the function under the bench finds it: both are the product's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from bench.model import ENDPOINT, BenchModel
+from bench.stub_aws import StubAws
+from bench.traffic import feature_rows
+from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
+from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
+from quicksilver.aws.kms_signer import KmsSigner
+from quicksilver.aws.s3_artifacts import S3ArtifactStore
+from quicksilver.aws.system import SystemClock, pause
+from quicksilver.evaluator import LightGBMEvaluator
+from quicksilver.gates.policy import Policy
+from quicksilver.gates.report import Check, Gate, GateReport, Outcome
+from quicksilver.memory import MemoryMetrics
+from quicksilver.registry import Registry, Stores
+from quicksilver.routing import sole_champion
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FEATURES_TABLE = "features"
+STREAM = "predictions"
+_REGISTRY_TABLE = "registry"
+_BUCKET = "models"
+_KEY = "arn:aws:kms:us-east-1:000000000000:key/bench"
+_AUTHOR, _APPROVER = "arn:aws:iam::000000000000:user/ada", "arn:aws:iam::000000000000:user/grace"
+
+FUNCTION_ENVIRONMENT = {
+    "QUICKSILVER_STAGE": "bench",
+    "QUICKSILVER_ENDPOINT": ENDPOINT,
+    "QUICKSILVER_FEATURES_TABLE": FEATURES_TABLE,
+    "QUICKSILVER_REGISTRY_TABLE": _REGISTRY_TABLE,
+    "QUICKSILVER_PREDICTIONS_STREAM": STREAM,
+    "QUICKSILVER_MODELS_BUCKET": _BUCKET,
+    "QUICKSILVER_ARCHIVE_BUCKET": "archive",
+    "QUICKSILVER_SIGNING_KEY": _KEY,
+    "POWERTOOLS_SERVICE_NAME": f"score-{ENDPOINT}",
+    "POWERTOOLS_METRICS_NAMESPACE": "Quicksilver",
+}
+"""What the stacks would write for the score function of the bench's endpoint."""
+
+
+def stock(aws: StubAws, model: BenchModel) -> None:
+    """Make the model the endpoint's champion and write its feature rows."""
+    dynamodb = _client(aws, "dynamodb")
+    artifacts = S3ArtifactStore(_client(aws, "s3"), _BUCKET)
+    policy = Policy(endpoint=ENDPOINT, version=1, cutoff=0.5)
+    registry = Registry(
+        Stores(DynamoDBRegistryStore(dynamodb, _REGISTRY_TABLE), artifacts, artifacts),
+        signer=KmsSigner(_client(aws, "kms"), _KEY),
+        policies={ENDPOINT: policy},
+        load=LightGBMEvaluator,
+        clock=SystemClock(),
+        pause=pause,
+    )
+    artifacts.put(model.package.sha256, model.package.files)
+    name = registry.register(ENDPOINT, model.package.sha256, who=_AUTHOR).name
+    registry.add_evidence(name, _passed(model, policy), who=_AUTHOR)
+    approved = registry.approve(name, reason="The bench needs it.", who=_APPROVER)
+    registry.set_route(ENDPOINT, [sole_champion(approved)], reason="The bench needs it.", who=_APPROVER)
+    store = DynamoDBFeatureStore(
+        dynamodb, FEATURES_TABLE, attempt_seconds=1, pause=pause, metrics=MemoryMetrics()
+    )
+    store.write(feature_rows(model, SystemClock().now_ms()))
+
+
+def function_environment(aws: StubAws) -> Mapping[str, str]:
+    return {**aws.environment, **FUNCTION_ENVIRONMENT}
+
+
+def _client(aws: StubAws, service: str) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=aws.url,
+        region_name="us-east-1",
+        aws_access_key_id="bench",
+        aws_secret_access_key="bench",  # noqa: S106 - the stub checks none
+    )
+
+
+def _passed(model: BenchModel, policy: Policy) -> GateReport:
+    check = Check(gate=Gate.PERFORMANCE, name="auc", outcome=Outcome.PASS, sentence="auc passes.")
+    return GateReport(
+        endpoint=ENDPOINT,
+        package_sha256=model.package.sha256,
+        fingerprint=model.contract.fingerprint,
+        champion=None,
+        champion_sha256=None,
+        data_sha256="0" * 64,
+        rows=1_000,
+        policy_version=policy.version,
+        policy_sha256=policy.sha256,
+        created_at="2026-11-23T00:00:00.000Z",
+        checks=(check,),
+    )
