@@ -30,10 +30,12 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench-gate bench-size layers synth setup up down clean lock
+PEERS ?= fastapi flask mlserver bentoml
+
+.PHONY: help demo test check bench bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-size layers synth setup up down clean lock
 
 help:  ## show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
 
 demo: setup  ## deploy the whole stack to a local AWS, train a model, score 500 transactions
 	@$(PY) -m layers.build --quiet local
@@ -49,6 +51,30 @@ check: setup  ## formatting, lint, types and the arrows between modules
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/mypy
 	@$(IN_VENV) PYTHONPATH=. $(VENV)/bin/lint-imports --no-logo
+
+# Targets that another part brings are left out where it is absent.
+bench: bench-kernel bench-handler bench-coldstart bench-size $(filter bench-size,$(shell sed -n 's/^\(bench-size\):.*/\1/p' Makefile))  ## kernel, whole function, cold start and size; writes build/figures/
+	@$(PY) -m bench.report > build/figures/report.md
+	$(SAY) 'bench: every table as Markdown is in build/figures/report.md'
+
+bench-kernel: setup  ## contributions by the kernel, LightGBM and other explainers
+	$(SAY) 'bench: the kernel'
+	@$(AT_HOME) $(PY) -m bench.kernel
+
+bench-handler: setup  ## the whole function beside a FastAPI server
+	$(SAY) 'bench: the whole function'
+	@$(PY) -m layers.build --quiet local
+	@$(AT_HOME) $(PY) -m bench.handler
+
+bench-coldstart: setup  ## the init phase beside a naive function's
+	$(SAY) 'bench: the cold start'
+	@$(PY) -m layers.build --quiet local
+	@$(AT_HOME) $(PY) -m bench.coldstart
+
+bench-peers: setup  ## the whole function beside servers people choose (PEERS="fastapi flask mlserver bentoml")
+	$(SAY) 'bench: the peers'
+	@$(PY) -m layers.build --quiet local
+	@$(AT_HOME) $(PY) -m bench.peers $(PEERS)
 
 bench-gate: setup  ## time a gate run of 500 trees on 20,000 rows; writes build/figures/gate.json
 	$(SAY) 'bench: the gates'
@@ -144,5 +170,6 @@ lock: $(UV)  ## write the locks anew from the .in files (UPGRADE=1: to the newes
 	$(COMPILE) requirements/emulator.in -o requirements/emulator.txt
 	$(COMPILE) requirements/node.in -o requirements/node.txt
 	$(COMPILE) requirements/zig.in -o requirements/zig.txt
+	for peer in requirements/peers/*.in; do $(COMPILE) $$peer -o $${peer%.in}.txt || exit 1; done
 	$(MAKE) $(VENV)/.ready
 	$(IN_VENV) npm install --package-lock-only --ignore-scripts

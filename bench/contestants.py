@@ -11,10 +11,8 @@ import http.client
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
-import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -22,7 +20,7 @@ from typing import Any, Protocol, Self
 from bench.execution_environment import ExecutionEnvironment
 from bench.model import CACHE, BenchModel
 from bench.peer_environments import ROOT, Environment, environment
-from bench.processes import cores, cpu_us, family, on_core, resident_mib
+from bench.processes import cores, family, on_core
 from bench.runtime_api import RuntimeApi
 from bench.stocking import FEATURES_TABLE, STREAM, function_environment
 from bench.stub_aws import StubAws
@@ -100,7 +98,7 @@ class HttpPeer:
         self.path, self.ready_path = "/score", "/ready"
 
     def __enter__(self) -> Self:
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115  closed by __exit__
+        self._output = tempfile.TemporaryFile()
         with on_core(cores()[0]):
             self._process = subprocess.Popen(
                 self._command,
@@ -239,7 +237,15 @@ def _flask(env: Environment, port: int, _folder: Path) -> list[str]:
 
 
 def _bentoml(env: Environment, port: int, _folder: Path) -> list[str]:
-    return [env.program("bentoml"), "serve", "bentoml_app:Scoring", "--host", "127.0.0.1", "--port", str(port)]
+    return [
+        env.program("bentoml"),
+        "serve",
+        "bentoml_app:Scoring",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
 
 
 def _mlserver(env: Environment, port: int, folder: Path) -> list[str]:

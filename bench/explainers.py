@@ -20,11 +20,11 @@ SCRIPT = ROOT / "bench" / "peer_apps" / "explain.py"
 
 def explainer_row(peer: str, model: bytes, vectors: Sequence[Sequence[float]]) -> dict[str, Any]:
     """What an explainer needs per row; ``reason`` where it gave nothing."""
-    row: dict[str, Any] = {"release": release(peer, EXPLAINERS[peer])}
+    row: dict[str, Any] = {"release": release(peer, EXPLAINERS[peer]), "installed": True}
     try:
         env = environment(peer)
     except DoesNotInstall as error:
-        return {**row, "reason": f"does not install here: {error}"}
+        return {**row, "installed": False, "reason": f"does not install here: {error}"}
     with tempfile.TemporaryDirectory() as folder:
         text, rows = Path(folder, "model.txt"), Path(folder, "rows.json")
         text.write_bytes(model)

@@ -34,7 +34,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--block", type=int, default=40, help="requests of one lane in a round")
-    parser.add_argument("--delayed-block", type=int, default=8, help="requests in a block with Kinesis delayed")
+    parser.add_argument(
+        "--delayed-block", type=int, default=8, help="requests in a block with Kinesis delayed"
+    )
     chosen = parser.parse_args()
     content = measure(chosen.rounds, chosen.block, chosen.delayed_block)
     _show(content)

@@ -9,6 +9,7 @@ beside them, each against pred_contrib in its own process. Writes build/figures/
 from __future__ import annotations
 
 import argparse
+import importlib
 import statistics
 import sys
 import time
@@ -47,13 +48,25 @@ def main() -> None:
             )
         content.update(headline(content["rows"]))
         if not chosen.without_peers:
-            model = bench_model()
-            content["explainers"] = {
-                EXPLAINERS[peer]: explainer_row(peer, model.package.model_text, model.vectors[:EXPLAINER_ROWS])
-                for peer in EXPLAINERS
-            }
+            content["explainers"] = {EXPLAINERS[peer]: _explainer(peer) for peer in EXPLAINERS}
     _show(content)
     print(f"\nwritten: {figures.write('kernel', content, taken=TAKEN)}")
+
+
+def _explainer(peer: str) -> dict[str, Any]:
+    """An explainer on the bench model, or without its categorical splits if it knows no such."""
+    model = bench_model()
+    row = explainer_row(peer, model.package.model_text, model.vectors[:EXPLAINER_ROWS])
+    if "reason" not in row or not row["installed"]:
+        return row
+    model = bench_model(categorical=False)
+    plain = explainer_row(peer, model.package.model_text, model.vectors[:EXPLAINER_ROWS])
+    if "reason" in plain:
+        return plain
+    return {
+        **plain,
+        "note": ", ".join(filter(None, [plain["note"], "no categorical splits, so without them"])),
+    }
 
 
 def compare(ours: Explain, theirs: Explain, vectors: Sequence[Sequence[float]]) -> dict[str, float]:
@@ -90,16 +103,17 @@ def headline(rows: dict[str, dict[str, float]]) -> dict[str, float]:
 
 def lightgbm_contributions(model_text: bytes) -> Explain:
     """LightGBM's own contributions, by its C API with FastConfig."""
-    own: Explain = LightGBMEvaluator(model_text).lightgbm_contributions
+    evaluator: Any = LightGBMEvaluator(model_text)
+    own: Explain = evaluator.lightgbm_contributions
     return own
 
 
 def _kernel(model_text: bytes) -> Explain:
     try:
-        from quicksilver.kernel import Kernel
+        module = importlib.import_module("quicksilver.kernel")
     except ImportError as error:
         sys.exit(f"There is no kernel to measure yet: quicksilver.kernel cannot be imported ({error}).")
-    explain: Explain = Kernel(model_text).contributions
+    explain: Explain = module.Kernel(model_text).contributions
     return explain
 
 
@@ -110,7 +124,9 @@ def _timed(explain: Explain, vector: Sequence[float]) -> tuple[float, Sequence[f
 
 
 def _show(content: dict[str, Any]) -> None:
-    table = figures.table("contributions of one row", "", "CPU us", "pred_contrib us", "times as fast", "max rel. diff")
+    table = figures.table(
+        "contributions of one row", "", "CPU us", "pred_contrib us", "times as fast", "max rel. diff"
+    )
     for size, row in content["rows"].items():
         table.add_row(
             f"kernel, {size}", f"{row['kernel_us']:,.0f}", f"{row['pred_contrib_us']:,.0f}", f"{row['ratio']:.1f}",
@@ -121,9 +137,13 @@ def _show(content: dict[str, Any]) -> None:
         if reason := row.get("reason"):
             table.add_row(f"{title}\n{reason}", "", "", "", "", style="dim")
             continue
-        for label, used in (("", row["median_us"]), (f", {row['batch_rows']} rows at once", row["batch_us"])):
+        title += f"\n({row['note']})" if row["note"] else ""
+        for label, used in (
+            (title, row["median_us"]),
+            (f"  {row['batch_rows']} rows at once", row["batch_us"]),
+        ):
             table.add_row(
-                title + label, f"{used:,.0f}", f"{row['pred_contrib_us']:,.0f}", f"{row['pred_contrib_us'] / used:.2f}",
+                label, f"{used:,.0f}", f"{row['pred_contrib_us']:,.0f}", f"{row['pred_contrib_us'] / used:.2f}",
                 f"{row['max_rel_diff']:.1e}",
             )  # fmt: skip
     figures.show(table)

@@ -54,7 +54,9 @@ _ENTITY = [f"entity_{name}" for name in (
 _MERCHANT = [f"merchant_{name}" for name in (
     "fraud_rate_30d", "txn_count_1h", "amount_mean_7d", "age_days", "chargebacks_90d", "refund_share_30d",
 )]  # fmt: skip
-_DEVICE = [f"device_{name}" for name in ("cards_24h", "age_days", "score", "txn_count_1h", "failed_logins_24h")]
+_DEVICE = [
+    f"device_{name}" for name in ("cards_24h", "age_days", "score", "txn_count_1h", "failed_logins_24h")
+]
 _ONLINE: list[tuple[str, FeatureType, str | None, int]] = [
     *((name, FeatureType.NUMBER, "entity", 0) for name in _ENTITY),
     *((name, FeatureType.NUMBER, "merchant", 0) for name in _MERCHANT),
@@ -76,14 +78,22 @@ class BenchModel:
         return self.package.contract
 
 
-def bench_model(trees: int = 500, leaves: int = LEAVES, rows: int = 1_000) -> BenchModel:
-    """The bench model of that size, from the cache or trained now (some ten seconds for 500 trees)."""
+def bench_model(
+    trees: int = 500, leaves: int = LEAVES, rows: int = 1_000, *, categorical: bool = True
+) -> BenchModel:
+    """The bench model of that size, from the cache or trained now (some ten seconds for 500 trees).
+
+    Without ``categorical`` it splits on categories as if their codes were numbers, for who knows no other splits.
+    """
     contract = bench_contract()
     vectors, target = _data(contract, TRAINING_ROWS + rows)
-    folder = CACHE / f"{trees}x{leaves}-{_recipe(contract, trees, leaves)}"
+    kind = "" if categorical else "-numbers"
+    folder = CACHE / f"{trees}x{leaves}{kind}-{_recipe(contract, trees, leaves, categorical)}"
     if not (folder / MANIFEST).exists():
         print(f"training {trees} trees x {leaves} leaves, once, into {folder}", file=sys.stderr)
-        package = _train(contract, vectors[:TRAINING_ROWS], target[:TRAINING_ROWS], trees, leaves)
+        package = _train(
+            contract, vectors[:TRAINING_ROWS], target[:TRAINING_ROWS], trees, leaves, categorical
+        )
         _keep(folder, package)
     package = open_package(lambda name: (folder / name).read_bytes())
     return BenchModel(package, vectors[TRAINING_ROWS:].tolist())
@@ -141,12 +151,14 @@ def _data(contract: Contract, count: int) -> tuple[Floats, Any]:
     return vectors, target
 
 
-def _train(contract: Contract, vectors: Floats, target: Any, trees: int, leaves: int) -> Package:
+def _train(
+    contract: Contract, vectors: Floats, target: Any, trees: int, leaves: int, categorical: bool
+) -> Package:
     import lightgbm
 
     from quicksilver.packing import pack
 
-    categories = [feature.name for feature in contract.features if feature.categories]
+    categories = [feature.name for feature in contract.features if feature.categories and categorical]
     rows = lightgbm.Dataset(
         vectors, target, feature_name=list(contract.names), categorical_feature=categories
     )
@@ -162,12 +174,12 @@ def _parameters(leaves: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _recipe(contract: Contract, trees: int, leaves: int) -> str:
+def _recipe(contract: Contract, trees: int, leaves: int, categorical: bool) -> str:
     """A digest of everything the package depends on: the data's code too, and LightGBM's release."""
     from importlib.metadata import version
 
     parts = [
-        contract.fingerprint, trees, TRAINING_ROWS, MISSING_SHARE, version("lightgbm"), inspect.getsource(_data),
+        contract.fingerprint, trees, categorical, TRAINING_ROWS, MISSING_SHARE, version("lightgbm"), inspect.getsource(_data),
         inspect.getsource(_train), {**_parameters(leaves), "num_threads": 0},
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]

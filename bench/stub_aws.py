@@ -52,7 +52,10 @@ class World:
             "DynamoDB.TransactWriteItems": self._transact_write_items,
             "Kinesis.PutRecord": lambda _: self._kinesis_record(),
             "Kinesis.PutRecords": self._put_records,
-            "KMS.Sign": lambda call: {"KeyId": call["KeyId"], "Signature": base64.b64encode(b"stub").decode()},
+            "KMS.Sign": lambda call: {
+                "KeyId": call["KeyId"],
+                "Signature": base64.b64encode(b"stub").decode(),
+            },
             "KMS.Verify": lambda call: {"KeyId": call["KeyId"], "SignatureValid": True},
         }
 

@@ -15,7 +15,9 @@ class Scoring:
 
     # BentoML takes the arguments of a method as the members of the body.
     @bentoml.api(route="/score")
-    def score(self, entity_id: str, keys: dict[str, str], features: dict[str, Any], reasons: str = "top") -> dict[str, Any]:
+    def score(
+        self, entity_id: str, keys: dict[str, str], features: dict[str, Any], reasons: str = "top"
+    ) -> dict[str, Any]:
         body = self.decider.request_model.model_validate(
             {"entity_id": entity_id, "keys": keys, "features": features}
         )

@@ -93,7 +93,9 @@ class Decider:
             "ExpressionAttributeNames": aliases,
         }
         self.booster = lightgbm.Booster(model_file=self.settings.model)
-        limits = Config(connect_timeout=0.3, read_timeout=0.7, retries={"total_max_attempts": 2}, tcp_keepalive=True)
+        limits = Config(
+            connect_timeout=0.3, read_timeout=0.7, retries={"total_max_attempts": 2}, tcp_keepalive=True
+        )
         self.dynamodb = boto3.client("dynamodb", config=limits)
         self.kinesis = boto3.client("kinesis", config=limits)
 
@@ -155,7 +157,9 @@ class Decider:
         return codes.get(value, math.nan) if codes else float(value)
 
     def _reasons(self, contributions: list[float]) -> list[Reason]:
-        adverse = sorted(((value, place) for place, value in enumerate(contributions) if value > 0), reverse=True)
+        adverse = sorted(
+            ((value, place) for place, value in enumerate(contributions) if value > 0), reverse=True
+        )
         return [
             Reason(
                 code=self.features[place]["reason_code"],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = sorted([*ROOT.glob("requirements/*.txt"), *ROOT.glob("layers/*/requirements.txt")])
+LOCKS = sorted([*ROOT.glob("requirements/**/*.txt"), *ROOT.glob("layers/*/requirements.txt")])
 PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)==(?P<version>\S+)", re.MULTILINE)
 
 
@@ -16,7 +16,7 @@ def pins(lock: Path) -> set[tuple[str, str]]:
 
 
 def test_every_in_file_has_its_lock() -> None:
-    sources = [*ROOT.glob("requirements/*.in"), *ROOT.glob("layers/*/requirements.in")]
+    sources = [*ROOT.glob("requirements/**/*.in"), *ROOT.glob("layers/*/requirements.in")]
     assert sorted(source.with_suffix(".txt") for source in sources) == LOCKS
 
 
