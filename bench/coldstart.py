@@ -19,8 +19,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import boto3
-
 from bench import figures
 from bench.contestants import function_path, runtime_client
 from bench.execution_environment import ExecutionEnvironment
@@ -28,7 +26,7 @@ from bench.model import BenchModel, bench_model
 from bench.peer_environments import ROOT, DoesNotInstall
 from bench.processes import cores, cpu_us, family, on_core, resident_mib
 from bench.runtime_api import RuntimeApi
-from bench.stocking import function_environment, stock
+from bench.stocking import client, function_environment, stock
 from bench.stub_aws import StubAws
 
 TAKEN = (
@@ -106,10 +104,7 @@ def _start(folder: Path, environment: Mapping[str, str], command: tuple[str, ...
 
 
 def _naive_environment(aws: StubAws, model: BenchModel) -> dict[str, str]:
-    store = boto3.client(
-        "s3", endpoint_url=aws.url, region_name="us-east-1", aws_access_key_id="bench", aws_secret_access_key="bench"
-    )  # fmt: skip
-    store.put_object(Bucket=_NAIVE_BUCKET, Key=_NAIVE_KEY, Body=model.package.model_text)
+    client(aws, "s3").put_object(Bucket=_NAIVE_BUCKET, Key=_NAIVE_KEY, Body=model.package.model_text)
     return {
         **aws.environment,
         "NAIVE_BUCKET": _NAIVE_BUCKET,

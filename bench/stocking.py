@@ -51,12 +51,12 @@ FUNCTION_ENVIRONMENT = {
 
 def stock(aws: StubAws, model: BenchModel) -> None:
     """Make the model the endpoint's champion and write its feature rows."""
-    dynamodb = _client(aws, "dynamodb")
-    artifacts = S3ArtifactStore(_client(aws, "s3"), _BUCKET)
+    dynamodb = client(aws, "dynamodb")
+    artifacts = S3ArtifactStore(client(aws, "s3"), _BUCKET)
     policy = Policy(endpoint=ENDPOINT, version=1, cutoff=0.5)
     registry = Registry(
         Stores(DynamoDBRegistryStore(dynamodb, _REGISTRY_TABLE), artifacts, artifacts),
-        signer=KmsSigner(_client(aws, "kms"), _KEY),
+        signer=KmsSigner(client(aws, "kms"), _KEY),
         policies={ENDPOINT: policy},
         load=LightGBMEvaluator,
         clock=SystemClock(),
@@ -77,7 +77,8 @@ def function_environment(aws: StubAws) -> Mapping[str, str]:
     return {**aws.environment, **FUNCTION_ENVIRONMENT}
 
 
-def _client(aws: StubAws, service: str) -> Any:
+def client(aws: StubAws, service: str) -> Any:
+    """A client of the stub, for whoever prepares a bench."""
     return boto3.client(
         service,
         endpoint_url=aws.url,
