@@ -52,8 +52,7 @@ check: setup  ## formatting, lint, types and the arrows between modules
 	@$(VENV)/bin/mypy
 	@$(IN_VENV) PYTHONPATH=. $(VENV)/bin/lint-imports --no-logo
 
-# Targets that another part brings are left out where it is absent.
-bench: bench-kernel bench-handler bench-coldstart bench-size $(filter bench-size,$(shell sed -n 's/^\(bench-size\):.*/\1/p' Makefile))  ## kernel, whole function, cold start and size; writes build/figures/
+bench: bench-kernel bench-handler bench-coldstart bench-size  ## kernel, whole function, cold start and size; writes build/figures/
 	@$(PY) -m bench.report > build/figures/report.md
 	$(SAY) 'bench: every table as Markdown is in build/figures/report.md'
 

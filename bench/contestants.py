@@ -28,6 +28,8 @@ from bench.traffic import Call
 
 PAUSE_SECONDS = 0.004
 READY_SECONDS = 60
+KEPT_SECONDS = 2
+"""How long a connection may lie idle; servers close theirs after 5 s (uvicorn) or more."""
 LAYERS = ROOT / "layers" / ".build" / "local"
 
 
@@ -95,6 +97,7 @@ class HttpPeer:
         self._command = command
         self._variables = variables
         self._port = port
+        self._answered = 0.0
         self.path, self.ready_path = "/score", "/ready"
 
     def __enter__(self) -> Self:
@@ -125,11 +128,15 @@ class HttpPeer:
 
     def call(self, call: Call, *, explain: bool) -> tuple[float, Any]:
         body, query = self.request(call, explain=explain)
+        if time.monotonic() - self._answered > KEPT_SECONDS:
+            self._connection.close()  # the next request opens it anew
+            self._connection.connect()
         started = time.perf_counter_ns()
         self._connection.request("POST", self.path + query, body, {"Content-Type": "application/json"})
         answer = self._connection.getresponse()
         content = answer.read()
         waited = (time.perf_counter_ns() - started) / 1_000
+        self._answered = time.monotonic()
         if answer.status != 200:
             raise NoAnswer(f"{self.name}: {answer.status} {content[:300]!r}\n{self.output()}")
         return waited, self.decision(json.loads(content))

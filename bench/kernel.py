@@ -143,7 +143,7 @@ def _show(content: dict[str, Any]) -> None:
             (f"  {row['batch_rows']} rows at once", row["batch_us"]),
         ):
             table.add_row(
-                label, f"{used:,.0f}", f"{row['pred_contrib_us']:,.0f}", f"{row['pred_contrib_us'] / used:.2f}",
+                label, f"{used:,.0f}", f"{row['pred_contrib_us']:,.0f}", f"{row['pred_contrib_us'] / used:.2g}",
                 f"{row['max_rel_diff']:.1e}",
             )  # fmt: skip
     figures.show(table)

@@ -17,11 +17,12 @@ from bench.traffic import Call
 
 @dataclass
 class Lane:
-    """A contestant in one mode. ``before`` and ``after`` wrap each of its blocks."""
+    """A contestant in one mode. ``before`` and ``after`` wrap each of its blocks; ``pause_seconds`` follows an answer."""
 
     name: str
     contestant: Contestant
     explain: bool = True
+    pause_seconds: float = PAUSE_SECONDS
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
     cpu_us: list[float] = field(default_factory=list)
@@ -35,7 +36,7 @@ class Lane:
         started = cpu_us(self.contestant.pids)
         for call in calls:
             waited.append(self.contestant.call(call, explain=self.explain)[0])
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(self.pause_seconds)
         used = cpu_us(self.contestant.pids) - started
         self.after()
         return used / len(calls), waited
