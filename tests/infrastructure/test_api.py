@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -30,12 +31,12 @@ def methods(synthesized: Synthesized, stack: str = "scoring") -> dict[str, Mappi
     }
 
 
-def test_there_is_a_route_per_endpoint_and_one_for_any_other_name(every_stage: Synthesized) -> None:
-    assert set(methods(every_stage)) == {
-        "POST /v1/card-fraud/score",
-        "POST /v1/credit-line/score",
-        "POST /v1/{endpoint}/score",
-    }
+VERBS = ("score", "score-batch")
+
+
+def test_there_are_routes_per_endpoint_and_some_for_any_other_name(every_stage: Synthesized) -> None:
+    names = ("card-fraud", "credit-line", "{endpoint}")
+    assert set(methods(every_stage)) == {f"POST /v1/{name}/{verb}" for name in names for verb in VERBS}
 
 
 def test_every_method_of_every_api_needs_a_signature(every_stage: Synthesized) -> None:
@@ -51,8 +52,8 @@ def test_scoring_needs_an_api_key_too(every_stage: Synthesized) -> None:
 def test_each_route_invokes_the_live_alias_of_its_own_endpoint(every_stage: Synthesized) -> None:
     aliases = every_stage.of_type("AWS::Lambda::Alias")
     found = methods(every_stage)
-    for endpoint in every_stage.stage.endpoints:
-        integration = found[f"POST /v1/{endpoint.name}/score"]["Integration"]
+    for endpoint, verb in itertools.product(every_stage.stage.endpoints, VERBS):
+        integration = found[f"POST /v1/{endpoint.name}/{verb}"]["Integration"]
         assert integration["Type"] == "AWS_PROXY"
         (alias,) = [part["Ref"] for part in integration["Uri"]["Fn::Join"][1] if part_is_alias(part, aliases)]
         function = aliases[alias]["Properties"]["FunctionName"]["Ref"]
@@ -143,10 +144,10 @@ def test_each_endpoint_has_its_own_throttle_for_one_key_and_for_all(every_stage:
     }
     (planned,) = plan["Properties"]["ApiStages"]
     per_key = {name: (item["RateLimit"], item["BurstLimit"]) for name, item in planned["Throttle"].items()}
-    for endpoint in every_stage.stage.endpoints:
+    for endpoint, verb in itertools.product(every_stage.stage.endpoints, VERBS):
         expected = (endpoint.throttle.rate_per_second, endpoint.throttle.burst)
-        assert settings[f"/v1/{endpoint.name}/score"] == expected
-        assert per_key[f"/v1/{endpoint.name}/score/POST"] == expected
+        assert settings[f"/v1/{endpoint.name}/{verb}"] == expected
+        assert per_key[f"/v1/{endpoint.name}/{verb}/POST"] == expected
     client = every_stage.stage.client_throttle
     assert plan["Properties"]["Throttle"] == {"RateLimit": client.rate_per_second, "BurstLimit": client.burst}
 
@@ -198,17 +199,25 @@ def test_where_the_registry_is_found_are_outputs(every_stage: Synthesized) -> No
 # --- the request model -----------------------------------------------------------------------------------------
 
 
-def deployed_schema(synthesized: Synthesized) -> dict[str, Any]:
-    (model,) = synthesized.of_type("AWS::ApiGateway::Model").values()
-    schema: dict[str, Any] = model["Properties"]["Schema"]
-    return schema
+def deployed_schema(synthesized: Synthesized, name: str = "ScoreRequest") -> dict[str, Any]:
+    models = synthesized.of_type("AWS::ApiGateway::Model").values()
+    (schema,) = [model["Properties"]["Schema"] for model in models if model["Properties"]["Name"] == name]
+    return dict(schema)
 
 
 def test_each_score_method_names_the_request_model(every_stage: Synthesized) -> None:
-    (model,) = every_stage.of_type("AWS::ApiGateway::Model")
-    for endpoint in every_stage.stage.endpoints:
-        method = methods(every_stage)[f"POST /v1/{endpoint.name}/score"]
-        assert method["RequestModels"] == {"application/json": {"Ref": model}}
+    models = {
+        model["Properties"]["Name"]: id for id, model in every_stage.of_type("AWS::ApiGateway::Model").items()
+    }
+    named = {"score": models["ScoreRequest"], "score-batch": models["BatchRequest"]}
+    for endpoint, verb in itertools.product(every_stage.stage.endpoints, VERBS):
+        method = methods(every_stage)[f"POST /v1/{endpoint.name}/{verb}"]
+        assert method["RequestModels"] == {"application/json": {"Ref": named[verb]}}
+
+
+def test_the_batch_model_bounds_the_rows_as_the_function_does(every_stage: Synthesized) -> None:
+    rows = deployed_schema(every_stage, "BatchRequest")["properties"]["rows"]
+    assert (rows["type"], rows["minItems"], rows["maxItems"]) == ("array", 1, 500)
 
 
 def test_the_request_model_refuses_what_the_function_refuses(every_stage: Synthesized) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,6 +14,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
 from quicksilver.errors import Unavailable
+from quicksilver.reasons import Wanted
+from quicksilver.request import DEADLINE_HEADER, REASONS_PARAMETER
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +40,42 @@ class ApiClient:
             maxsize=16, timeout=urllib3.Timeout(connect=5, read=30), retries=False
         )
 
-    def score(self, endpoint: str, request: Mapping[str, Any]) -> ApiAnswer:
+    def score(
+        self,
+        endpoint: str,
+        request: Mapping[str, Any],
+        *,
+        reasons: Wanted | None = None,
+        deadline_ms: int | None = None,
+    ) -> ApiAnswer:
         """Score one request given as a JSON object."""
-        return self.post(f"/v1/{endpoint}/score", json.dumps(request).encode())
+        return self.request(
+            "POST",
+            f"/v1/{endpoint}/score",
+            query={REASONS_PARAMETER: reasons} if reasons else None,
+            headers={DEADLINE_HEADER: str(deadline_ms)} if deadline_ms else {},
+            body=json.dumps(request).encode(),
+        )
 
     def post(self, path: str, body: bytes) -> ApiAnswer:
         """Post a body as it is. Raises ``Unavailable`` where the API cannot be reached."""
         return self.request("POST", path, body=body)
 
     def request(
-        self, method: str, path: str, *, query: Mapping[str, str | int] | None = None, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        body: bytes = b"",
     ) -> ApiAnswer:
         """Send one request as it is. Raises ``Unavailable`` where the API cannot be reached."""
         url = self._base_url + path
         if query:
             # What is signed is the query as it is sent; SigV4 leaves only unreserved characters as they are.
             url += "?" + urlencode(query, quote_via=quote, safe="")
-        signed = AWSRequest(method, url, data=body, headers=self._headers)
+        signed = AWSRequest(method, url, data=body, headers={**self._headers, **headers})
         SigV4Auth(self._credentials, "execute-api", self._region).add_auth(signed)
         try:
             response = self._pool.request(method, url, body=body, headers=dict(signed.headers.items()))

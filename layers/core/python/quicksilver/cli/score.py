@@ -14,6 +14,7 @@ from rich.text import Text
 from quicksilver.cli.output import JsonOption, emit, explains_errors, fail
 from quicksilver.cli.stage import EndpointOption, StageOption, deployed_stage
 from quicksilver.errors import FieldError, InvalidInput
+from quicksilver.reasons import Wanted
 
 EXAMPLE = "Example: quicksilver score --endpoint card-fraud --entity card_000042 --set amount=812.50 --set channel=ecommerce"
 
@@ -29,6 +30,13 @@ def score(
     keys: Annotated[
         list[str] | None, typer.Option("--key", help="The row of another feature group, NAME=KEY.")
     ] = None,
+    reasons: Annotated[
+        Wanted, typer.Option(help="The reasons to give: as many as the contract says, all, or none.")
+    ] = Wanted.TOP,
+    deadline_ms: Annotated[
+        int | None,
+        typer.Option("--deadline-ms", min=1, max=999_999, help="Answer sooner than the endpoint has to."),
+    ] = None,
     stage: StageOption = "local",
     as_json: JsonOption = False,
 ) -> None:
@@ -38,7 +46,7 @@ def score(
         "keys": dict(_pair(item, "--key") for item in keys or ()),
         "features": {name: _value(text) for name, text in (_pair(item, "--set") for item in features or ())},
     }
-    answer = deployed_stage(stage).api.score(endpoint, request)
+    answer = deployed_stage(stage).api.score(endpoint, request, reasons=reasons, deadline_ms=deadline_ms)
     if answer.status != 200:
         _refused(answer.status, answer.content, as_json=as_json)
     emit(answer.content, as_json=as_json, render=lambda: _render(answer.content))
@@ -70,16 +78,24 @@ def _refused(status: int, problem: Any, *, as_json: bool) -> None:
     fail(f"The API answered {status}: {problem.get('detail', '')}", "\n".join(fields))
 
 
+def _degraded(item: Mapping[str, str]) -> str:
+    cause, policy = (item[name].replace("_", " ") for name in ("cause", "policy"))
+    if "model" in item:
+        return f"{item['model']} is {cause}, answered by {policy}"
+    return f"{item['feature']} is {cause}, policy {policy}"
+
+
 def _render(answer: Mapping[str, Any]) -> RenderableType:
     facts = Table(show_header=False, box=None)
     facts.add_row("score", Text(f"{answer['score']:.6f}", style="bold"))
-    facts.add_row("raw score", repr(answer["raw_score"]))
+    if answer["raw_score"] is not None:
+        facts.add_row("raw score", repr(answer["raw_score"]))
     facts.add_row("status", answer["status"])
     facts.add_row("model", f"{answer['model']} ({answer['arm']['role']}, route {answer['route']})")
     facts.add_row("prediction", answer["prediction_id"])
     facts.add_row("time", f"{answer['timings']['total_us'] / 1000:.1f} ms in the function")
     for item in answer["degraded"]:
-        facts.add_row("degraded", f"{item['feature']} is {item['cause']}, policy {item['policy']}")
+        facts.add_row("degraded", _degraded(item))
     reasons = Table("reason", "feature", "contribution", title="Reasons", title_justify="left")
     for reason in answer["reasons"]:
         reasons.add_row(Text(reason["text"]), reason["feature"], f"{reason['contribution']:+.4f}")
