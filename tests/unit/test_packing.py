@@ -248,3 +248,10 @@ def test_columns_of_different_lengths_are_named() -> None:
     with pytest.raises(InvalidData) as refusal:
         read_frame({"x": [1], "y": [1, 2]}, ["x", "y"])
     assert [str(field) for field in refusal.value.fields] == ["x: has 1 rows", "y: has 2 rows"]
+
+
+def test_a_fallback_score_that_is_no_probability_does_not_fit_a_classifier(trained: Trained) -> None:
+    contract = trained.contract.model_copy(update={"fallback_score": 1.5})
+    with pytest.raises(InvalidPackage) as refusal:
+        dataclasses.replace(trained, contract=contract).pack()
+    assert [field.field for field in refusal.value.fields] == ["fallback_score"]

@@ -65,6 +65,11 @@ class Evaluator(Protocol):
     @property
     def feature_names(self) -> tuple[str, ...]: ...
 
+    @property
+    def is_regression(self) -> bool:
+        """Whether a score is a value of its own, and no probability."""
+        ...
+
     def raw_score(self, vector: Sequence[float]) -> float:
         """The raw score of one vector (contract order, NaN is missing). Raises ``NotEvaluated``."""
         ...

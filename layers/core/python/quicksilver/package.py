@@ -168,6 +168,12 @@ def check_model(package: Package, evaluator: Evaluator) -> None:
     """
     expected = package.contract.names
     check_features(expected, evaluator.feature_names)
+    fallback = package.contract.fallback_score
+    if fallback is not None and not evaluator.is_regression and not 0 <= fallback <= 1:
+        raise InvalidPackage(
+            "The contract does not fit the model.",
+            [FieldError("fallback_score", "must be a probability, 0 to 1, for this objective")],
+        )
     for number, row in enumerate(package.golden_rows, 1):
         if len(row.vector) != len(expected):
             raise InvalidPackage(
