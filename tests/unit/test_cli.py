@@ -27,8 +27,9 @@ class FakeApi:
     def __init__(self, answer: ApiAnswer) -> None:
         self.answer, self.asked = answer, []
 
-    def score(self, endpoint: str, request: dict[str, Any]) -> ApiAnswer:
+    def score(self, endpoint: str, request: dict[str, Any], **asked: Any) -> ApiAnswer:
         self.asked.append((endpoint, request))
+        self.how = asked
         return self.answer
 
 
@@ -42,6 +43,35 @@ def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
 
 
 SCORE = ("score", "--endpoint", "card-fraud", "--entity", "card_1")
+
+
+def test_reasons_and_deadline_are_asked_for(api: FakeApi) -> None:
+    run(*SCORE)
+    assert api.how == {"reasons": "top", "deadline_ms": None}
+    run(*SCORE, "--reasons", "none", "--deadline-ms", "50")
+    assert api.how == {"reasons": "none", "deadline_ms": 50}
+    assert run(*SCORE, "--reasons", "some").exit_code == 2
+
+
+def test_an_answer_by_another_rung_says_who_did_not_answer(api: FakeApi) -> None:
+    api.answer = ApiAnswer(
+        200,
+        {},
+        {
+            "score": 0.5,
+            "raw_score": None,
+            "status": "fallback",
+            "model": "card-fraud@2",
+            "arm": {"role": "champion", "share_bp": 10_000},
+            "route": 2,
+            "prediction_id": "p",
+            "timings": {"total_us": 1_000},
+            "degraded": [{"model": "card-fraud@2", "cause": "not_evaluated", "policy": "fallback_score"}],
+            "reasons": [],
+        },
+    )
+    output = run(*SCORE).output
+    assert "card-fraud@2 is not evaluated, answered by fallback score" in output
 
 
 def test_values_are_json_where_they_can_be_and_text_otherwise(api: FakeApi) -> None:

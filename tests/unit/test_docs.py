@@ -106,7 +106,7 @@ def test_every_score_example_is_a_request_that_the_contract_accepts(
     asked: list[dict[str, Any]] = []
 
     class Api:
-        def score(self, endpoint: str, request: dict[str, Any]) -> ApiAnswer:
+        def score(self, endpoint: str, request: dict[str, Any], **_: Any) -> ApiAnswer:
             asked.append(request)
             return ApiAnswer(503, {}, {})
 
