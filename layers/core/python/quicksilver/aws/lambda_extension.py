@@ -5,9 +5,9 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html
 
 from __future__ import annotations
 
-import http.client
-import json
+import socket
 
+from quicksilver.aws.http_messages import Answer, AnswerReader, EndedEarly, wire_request
 from quicksilver.errors import Unavailable
 
 _NAME = "quicksilver"
@@ -21,13 +21,21 @@ an event, and the environment is lost."""
 _ANSWER_SECONDS = 1.0
 """For an answer that is due. The wait for an event is the environment's sleep, and spent without reading."""
 
+_MAX_EVENT_BYTES = 64 * 1024
+
+_BROKEN = (OSError, EndedEarly, ValueError)
+"""What reading and writing a connection can end in: the peer, the network, or an answer that is none."""
+
 
 class LambdaExtension:
     """Told of each invocation. ``register`` makes one."""
 
     def __init__(self, address: str, identifier: str) -> None:
-        self._identifier = identifier
-        self._connection = http.client.HTTPConnection(address, timeout=_ANSWER_SECONDS)
+        self._address = address
+        self._request = wire_request(
+            "GET", _NEXT, {"host": address, "lambda-extension-identifier": identifier}, b""
+        )
+        self._connection: socket.socket | None = None
 
     @classmethod
     def register(cls, address: str) -> LambdaExtension:
@@ -35,39 +43,56 @@ class LambdaExtension:
 
         Not for SHUTDOWN: Lambda refuses it to internal extensions (ShutdownEventNotSupportedForInternalExtension).
         """
-        connection = http.client.HTTPConnection(address, timeout=_REGISTER_SECONDS)
+        headers = {"host": address, "lambda-extension-name": _NAME, "content-type": "application/json"}
         try:
-            connection.request(
-                "POST", _REGISTER, json.dumps({"events": ["INVOKE"]}), {"Lambda-Extension-Name": _NAME}
-            )
-            response = connection.getresponse()
-            response.read()
-        except (OSError, http.client.HTTPException) as error:
+            with _connect(address, _REGISTER_SECONDS) as connection:
+                connection.sendall(wire_request("POST", _REGISTER, headers, b'{"events":["INVOKE"]}'))
+                answer = _read(connection)
+        except _BROKEN as error:
             raise Unavailable(f"The Extensions API does not answer: {type(error).__name__}.") from error
-        finally:
-            connection.close()
-        identifier = response.headers.get("Lambda-Extension-Identifier")
-        if response.status != http.client.OK or not identifier:
-            raise Unavailable(f"The Extensions API refuses an internal extension: {response.status}.")
+        identifier = answer.headers.get("lambda-extension-identifier")
+        if answer.status != 200 or not identifier:
+            raise Unavailable(f"The Extensions API refuses an internal extension: {answer.status}.")
         return cls(address, identifier)
 
     def ask(self) -> None:
-        headers = {"Lambda-Extension-Identifier": self._identifier}
         try:
-            self._connection.request("GET", _NEXT, headers=headers)
-        except (OSError, http.client.HTTPException):
+            self._send()
+        except OSError:
             # A kept connection that was closed meanwhile says so now; a new one asks the same.
-            self._connection.close()
+            self._close()
             try:
-                self._connection.request("GET", _NEXT, headers=headers)
-            except (OSError, http.client.HTTPException) as error:
+                self._send()
+            except OSError as error:
                 raise Unavailable(f"The Extensions API cannot be asked: {type(error).__name__}.") from error
 
     def receive(self) -> None:
+        if self._connection is None:
+            raise Unavailable("The Extensions API was not asked.")
         try:
-            response = self._connection.getresponse()
-            response.read()
-        except (OSError, http.client.HTTPException) as error:
+            answer = _read(self._connection)
+        except _BROKEN as error:
             raise Unavailable(f"The Extensions API does not answer: {type(error).__name__}.") from error
-        if response.status != http.client.OK:
-            raise Unavailable(f"The Extensions API answers {response.status}.")
+        if answer.headers.get("connection", "").lower() == "close":
+            self._close()
+        if answer.status != 200:
+            raise Unavailable(f"The Extensions API answers {answer.status}.")
+
+    def _send(self) -> None:
+        if self._connection is None:
+            self._connection = _connect(self._address, _ANSWER_SECONDS)
+        self._connection.sendall(self._request)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _connect(address: str, seconds: float) -> socket.socket:
+    host, _, port = address.partition(":")
+    return socket.create_connection((host, int(port or 80)), timeout=seconds)
+
+
+def _read(connection: socket.socket) -> Answer:
+    return AnswerReader(lambda: connection.recv(4_096), _MAX_EVENT_BYTES).read()
