@@ -86,15 +86,13 @@ size_t qs_forest_scratch_bytes(const qs_forest *forest) { return lay_out(forest)
 
 /* How many of a column's thresholds lie below a value: it goes left of those that do not. */
 static uint16_t number_rank(const qs_forest *forest, const qs_column *column, double value) {
-    /* LightGBM's Tree::NumericalDecision: NaN is zero unless it is the missing value, and zero has a width. */
-    int missing = 0;
-    if (value != value) {
-        if (column->missing == QS_MISSING_NAN) missing = 1;
-        else value = 0;
-    }
+    /* LightGBM's Tree::NumericalDecision: NaN is zero unless it is the missing value. And zero has a width, because
+     * a row reaches the trees without its zeros (RowPairFunctionFromDenseMatric). */
     const double zero = (double)1e-35f; /* kZeroThreshold */
-    if (column->missing == QS_MISSING_ZERO) missing = value >= -zero && value <= zero;
-    if (missing) return column->default_left ? 0 : UINT16_MAX;
+    const int absent = value != value;
+    if ((absent && column->missing != QS_MISSING_NAN) || (value >= -zero && value <= zero)) value = 0;
+    if (column->missing == QS_MISSING_NAN ? absent : column->missing == QS_MISSING_ZERO && value == 0)
+        return column->default_left ? 0 : UINT16_MAX;
     const double *low = forest->threshold + column->first;
     uint32_t count = column->count;
     while (count > 1) {

@@ -55,6 +55,21 @@ struct qs_forest {
     qs_group group[QS_GROUPS];
 };
 
+/* `count` zeroed places, aligned. NULL with `failure` filled. */
+void *qs_room(size_t count, size_t size, qs_failure *failure);
+
+#define QS_WAYS 6 /* of treating missing values: three types, two default directions */
+
+/* Make the columns and thresholds of all nodes that ask for numbers, and room for those of `sets` sets of categories.
+ * `column_of` has features x QS_WAYS places, and maps each way of asking for a number to its column plus one. */
+bool qs_number_columns(const qs_model *model, qs_forest *forest, uint32_t *column_of, size_t nodes, size_t sets,
+                       qs_failure *failure);
+
+/* What a node asks: its column and the rank that goes left. A set of categories becomes a new column, its words
+ * written at *category_word, which moves behind them. */
+void qs_write_question(const qs_tree *tree, int32_t node, const uint32_t *column_of, qs_forest *forest,
+                       uint32_t *category_word, qs_node *out);
+
 /* Gauss-Legendre nodes and weights on (0, 1). */
 void qs_quadrature(int count, double *t, double *weight);
 
