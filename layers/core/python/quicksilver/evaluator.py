@@ -170,7 +170,8 @@ class LightGBMEvaluator:
         if self._int("LGBM_BoosterGetNumClasses") != 1:
             raise ModelNotLoadable("The model has several classes; a risk score has one output.")
         # A random forest's raw score is the sum over its trees, and its score comes from their mean.
-        self._averaged_over = iterations.value if b"\naverage_output\n" in model_text else 1
+        averaged = re.search(rb"^average_output(=|$)", _head(model_text), re.MULTILINE)
+        self._averaged_over = iterations.value if averaged else 1
         self.feature_names = self._names()
         self._worker = _Worker(self._booster, self._kernel, self._n_features)
 
@@ -234,7 +235,10 @@ class LightGBMEvaluator:
         )  # fmt: skip
         if needed.value > size:
             raise ModelNotLoadable(f"A feature name is longer than {size - 1} bytes.")
-        return tuple(buffer.value.decode() for buffer in buffers)
+        try:
+            return tuple(buffer.value.decode() for buffer in buffers)
+        except UnicodeDecodeError:
+            raise ModelNotLoadable("A feature name is not UTF-8.") from None
 
 
 def _kernel(model_text: bytes) -> Kernel | None:
@@ -246,20 +250,33 @@ def _kernel(model_text: bytes) -> Kernel | None:
 
 
 def _add_up(parts: Sequence[float], raw_score: float) -> bool:
-    """Whether contributions and expected value are worth the raw score. False for any that is not a number."""
+    """Whether contributions and expected value are worth the raw score. False for any that is not finite."""
     scale = max(1.0, sum(map(abs, parts)))
-    return abs(sum(parts) - raw_score) <= MAX_ADDITIVITY_ERROR * scale
+    return abs(sum(parts) - raw_score) <= MAX_ADDITIVITY_ERROR * scale < math.inf
+
+
+def _head(model_text: bytes) -> bytes:
+    """What LightGBM reads before the first tree."""
+    return model_text.partition(b"\nTree=")[0]
 
 
 def _score_slope(model_text: bytes) -> float | None:
     """The logistic slope declared by the model's objective; ``None`` for a regression."""
-    match = re.search(rb"^objective=(\S+)(.*)$", model_text, re.MULTILINE)
+    match = re.search(rb"^objective=(\S+)(.*)$", _head(model_text), re.MULTILINE)
     if match is None:
         raise ModelNotLoadable("The model text names no objective.")
-    objective, parameters = match[1].decode(errors="replace"), match[2]
+    objective, parameters = match[1].decode(errors="replace"), match[2].split()
     if objective in _IDENTITY_OBJECTIVES and b"sqrt" not in parameters:
         return None
     if objective in _SIGMOID_OBJECTIVES:
-        slope = re.search(rb"sigmoid:([-+.\deE]+)", parameters)
-        return float(slope[1]) if slope else 1.0
+        slopes = [
+            value for name, _, value in (word.partition(b":") for word in parameters) if name == b"sigmoid"
+        ]
+        if not slopes:
+            return 1.0
+        if len(slopes) == 1 and re.fullmatch(rb"\d+(\.\d+)?(e[-+]?\d+)?", slopes[0]):
+            slope = float(slopes[0])
+            if 0 < slope < math.inf:
+                return slope
+        raise ModelNotLoadable("The model's sigmoid is not one positive number.")
     raise ModelNotLoadable(f"The objective {objective} has no known transform to a score.")
