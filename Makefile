@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+FUZZ_MUTATIONS ?= 100000
 STAGES := local dev staging prod
 
 VENV := .venv
@@ -32,7 +33,7 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 .DELETE_ON_ERROR:
 PEERS ?= fastapi flask mlserver bentoml
 
-.PHONY: help demo test check bench bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-size layers synth setup up down clean lock
+.PHONY: help demo test check bench bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-size fuzz-kernel valgrind-kernel layers synth setup up down clean lock
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -82,6 +83,14 @@ bench-gate: setup  ## time a gate run of 500 trees on 20,000 rows; writes build/
 bench-size: setup  ## weigh a score function with its layers; writes build/figures/size.json
 	@$(PY) -m layers.build --quiet arm64 x86_64
 	@$(AT_HOME) $(PY) -m bench.size
+
+fuzz-kernel: setup  ## damage 100,000 model texts, for the kernel under sanitizers and for LightGBM (FUZZ_MUTATIONS)
+	$(SAY) 'fuzz: the native kernel'
+	@$(AT_HOME) $(PY) -m tests.fuzz.run --mutations $(FUZZ_MUTATIONS)
+
+valgrind-kernel: setup  ## the kernel over sound model texts under valgrind
+	$(SAY) 'valgrind: the native kernel'
+	@$(AT_HOME) $(PY) -m tests.fuzz.run --valgrind
 
 layers: setup  ## build the Lambda layers for this machine, arm64 and x86_64
 	@$(PY) -m layers.build local arm64 x86_64

@@ -74,7 +74,7 @@ def build(target: str, library: Path, *, core: Path = CORE, find: Finder = shuti
     Raises ``CannotCompile``, leaving what was there; ``subprocess.CalledProcessError`` when Zig is needed and
     cannot be installed.
     """
-    compiler = _own_compiler(find) if target == "local" else None
+    compiler = own_compiler(find) if target == "local" else None
     command = (
         [*compiler, *_own_processor()]
         if compiler
@@ -87,7 +87,7 @@ def build(target: str, library: Path, *, core: Path = CORE, find: Finder = shuti
     library.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=library.parent, prefix=f".{library.name}-") as workshop:
         draft = Path(workshop, library.name)
-        said = _compile([*command, *FLAGS, *linker, *names, "-o", str(draft), "-lm"], core / "native")
+        said = compile_by([*command, *FLAGS, *linker, *names, "-o", str(draft), "-lm"], core / "native")
         if said:
             print(said, file=sys.stderr)
         draft.chmod(0o755)
@@ -102,7 +102,7 @@ def digest(paths: Sequence[Path]) -> str:
     return whole.hexdigest()
 
 
-def _compile(command: Sequence[str], folder: Path) -> str:
+def compile_by(command: Sequence[str], folder: Path) -> str:
     """Run a compiler and return what it said. Raises ``CannotCompile``."""
     try:
         run = subprocess.run(
@@ -126,7 +126,7 @@ def _compile(command: Sequence[str], folder: Path) -> str:
     return run.stdout.rstrip()
 
 
-def _own_compiler(find: Finder) -> list[str] | None:
+def own_compiler(find: Finder) -> list[str] | None:
     """The machine's C compiler: what ``CC`` names, else the first of the usual ones that works."""
     if named := shlex.split(os.environ.get("CC", "")):
         return named
@@ -138,7 +138,7 @@ def _works(compiler: str) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "probe.c").write_text(_PROBE)
         try:
-            _compile([compiler, "-shared", "-fPIC", "probe.c", "-o", "probe.so", "-lm"], Path(folder))
+            compile_by([compiler, "-shared", "-fPIC", "probe.c", "-o", "probe.so", "-lm"], Path(folder))
         except CannotCompile:
             return False
     return True
