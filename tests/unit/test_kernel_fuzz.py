@@ -61,6 +61,13 @@ def test_a_seed_is_a_text_for_ever() -> None:
     assert [mutated(seed, sound) for seed in range(50)] == [mutated(seed, sound) for seed in range(50)]
 
 
+def test_each_family_of_sound_texts_has_trees_of_its_own() -> None:
+    # But for cross entropy, which on whole outcomes is the binary objective by another name.
+    sound = [text for name, text in texts().items() if name != "cross_entropy"]
+    trees = [text.partition(b"\nTree=0\n")[2] for text in sound]
+    assert len(set(trees)) == len(trees)
+
+
 def test_sizes_made_right_of_a_sound_text_are_the_ones_it_had() -> None:
     for text in texts().values():
         assert with_right_sizes(text) == text
