@@ -190,7 +190,9 @@ static bool choose_groups(const qs_model *model, workshop *w, int *group, amount
         if (distinct < 0) return false;
         group[i] = group_of(distinct);
         if (group[i] == QS_GROUPS)
-            return qs_fail(failure, QS_UNSUPPORTED, "a path asks for more than %d features", 2 * QS_MOST_LANES);
+            /* Not left to LightGBM: its recurrence has lost all its digits on such a path. */
+            return qs_fail(failure, QS_REFUSED, "a path asks for more than %d features, so nobody can explain it",
+                           2 * QS_MOST_LANES);
         all->trees[group[i]]++;
         all->inverses += (size_t)count_inverses(tree, w) * (size_t)qs_lanes[group[i]];
     }
