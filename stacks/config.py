@@ -25,6 +25,9 @@ ONE_VCPU_MIB = 1769
 
 LAMBDA_NAME_LIMIT = 64
 
+MAX_IDEMPOTENCY_HOURS = 30 * 24
+"""An answer is kept to be asked for again, not as a record: that is the archive's."""
+
 SEVEN_YEARS_DAYS = 2_557
 """A choice to be made with those who must answer for past decisions: the lock outlasts every stage's logs."""
 
@@ -91,7 +94,8 @@ class Endpoint:
     when Lambda kills the function. ``alarm_latency_ms`` is the p99 duration, and ``alarm_errors`` the
     errors in one minute, from which a code canary is rolled back. With ``log_before_response``, an answer waits until its
     record is on the stream or in the store, and is refused if neither takes it: for an endpoint where no decision
-    may exist without its record.
+    may exist without its record. With ``idempotency_hours``, an answer is kept for so long under the caller's
+    ``Idempotency-Key``; 0 refuses requests with one, for it costs two writes each.
     """
 
     name: str
@@ -104,6 +108,7 @@ class Endpoint:
     alarm_latency_ms: int = 500
     alarm_errors: int = 1
     log_before_response: bool = False
+    idempotency_hours: int = 0
 
     def __post_init__(self) -> None:
         _require(
@@ -146,6 +151,12 @@ class Endpoint:
         _require(
             self.alarm_errors >= 1,
             f"Endpoint {self.name} raises its error alarm at {self.alarm_errors} errors; it needs at least 1.",
+        )
+
+        _require(
+            0 <= self.idempotency_hours <= MAX_IDEMPOTENCY_HOURS,
+            f"Endpoint {self.name} keeps answers for {self.idempotency_hours} hours; "
+            f"it must be 0 (no idempotency keys) to {MAX_IDEMPOTENCY_HOURS}.",
         )
 
     @property
@@ -240,7 +251,7 @@ def _local() -> Stage:
         architecture=Architecture.of_this_machine(),
         runtime=f"python{sys.version_info.major}.{sys.version_info.minor}",
         endpoints=(
-            Endpoint(name="card-fraud", throttle=throttle),
+            Endpoint(name="card-fraud", throttle=throttle, idempotency_hours=24),
             Endpoint(name="credit-line", throttle=throttle),
         ),
         client_throttle=throttle,

@@ -53,7 +53,8 @@ class DataStack(Stack):
         self.features_key = self._key("features", "Online features of cards, merchants and other entities")
         self.models_key = self._key("models", "Model packages and the registry of model versions and routes")
         self.predictions_key = self._key(
-            "predictions", "Prediction records, in flight and archived, and the logs"
+            "predictions",
+            "Prediction records, in flight and archived, answers kept under idempotency keys, and the logs",
         )
         self._let_logs_use(self.predictions_key)
         self.signing_key = self._signing_key()
@@ -67,6 +68,7 @@ class DataStack(Stack):
             # A change made by hand would be in no history.
             policy=[self._deny_all_but_the_registry("TheRegistryAloneWrites", _WRITES)],
         )
+        self.idempotency = self._table("Idempotency", key=self.predictions_key, expires_by="expires_at")
         self.predictions = kinesis.Stream(
             self,
             "Predictions",
@@ -103,6 +105,7 @@ class DataStack(Stack):
 
         CfnOutput(self, "FeaturesTable", value=self.features.table_name)
         CfnOutput(self, "RegistryTable", value=self.registry.table_name)
+        CfnOutput(self, "IdempotencyTable", value=self.idempotency.table_name)
         CfnOutput(self, "PredictionsStream", value=self.predictions.stream_name)
         CfnOutput(self, "ModelsBucket", value=self.models.bucket_name)
         CfnOutput(self, "ArchiveBucket", value=self.archive.bucket_name)
@@ -189,6 +192,7 @@ class DataStack(Stack):
         key: kms.IKey,
         sort_key: dynamodb.Attribute | None = None,
         deletion_protection: bool = False,
+        expires_by: str | None = None,
         policy: Sequence[iam.PolicyStatement] = (),
     ) -> dynamodb.Table:
         return dynamodb.Table(
@@ -202,6 +206,7 @@ class DataStack(Stack):
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
+            time_to_live_attribute=expires_by,
             deletion_protection=deletion_protection,
             resource_policy=iam.PolicyDocument(statements=list(policy)) if policy else None,
             removal_policy=self._removal_policy,

@@ -103,6 +103,7 @@ class ScoringStack(Stack):
                 "deadline_ms": str(endpoint.deadline_ms),
                 "batch_deadline_ms": str(endpoint.batch_deadline_ms),
                 "log_before_response": str(endpoint.log_before_response).lower(),
+                **self._idempotency_settings(endpoint),
             },
             memory_mib=endpoint.memory_mib,
             timeout=Duration.seconds(endpoint.timeout_seconds),
@@ -128,7 +129,20 @@ class ScoringStack(Stack):
         function.allow(["kms:Decrypt"], data.features_key.key_arn, data.models_key.key_arn)
         function.allow(["kms:GenerateDataKey"], data.predictions_key.key_arn)
         function.allow(["kms:Verify"], data.signing_key.key_arn)
+        if endpoint.idempotency_hours:
+            function.allow(["dynamodb:PutItem", "dynamodb:DeleteItem"], data.idempotency.table_arn)
+            # The table's key is asked for with each caller's own permission.
+            function.allow(["kms:Decrypt"], data.predictions_key.key_arn)
         return function
+
+    def _idempotency_settings(self, endpoint: Endpoint) -> dict[str, str]:
+        if not endpoint.idempotency_hours:
+            return {}
+        return {
+            "idempotency_table": self._data.idempotency.table_name,
+            "idempotency_seconds": str(endpoint.idempotency_hours * 3_600),
+            "timeout_seconds": str(endpoint.timeout_seconds),
+        }
 
     def _redeliver_function(self) -> None:
         data = self._data

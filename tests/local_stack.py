@@ -47,12 +47,13 @@ class LocalStack(DeployedStage):
     def as_(self, person: str) -> DeployedStage:
         return DeployedStage(self.stage, self.people[person])
 
-    def score(self, request: Any, endpoint: str = "card-fraud") -> ApiAnswer:
-        """Post a request: an object as JSON, text and bytes as they are."""
+    def score(self, request: Any, endpoint: str = "card-fraud", **headers: str) -> ApiAnswer:
+        """Post a request: an object as JSON, text and bytes as they are. ``Idempotency_Key`` is a header's name."""
         body = request if isinstance(request, bytes) else str(request).encode()
         if isinstance(request, dict):
             body = json.dumps(request).encode()
-        return self.api.post(f"/v1/{endpoint}/score", body)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.api.post(f"/v1/{endpoint}/score", body, headers=named)
 
     def approve(self, package: Package, endpoint: str = "card-fraud") -> str:
         """Register, gate and approve a package, as two people; returns the model version's name."""

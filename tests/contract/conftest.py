@@ -16,6 +16,7 @@ from botocore.client import BaseClient
 from moto import mock_aws
 
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
+from quicksilver.aws.dynamodb_idempotency import DynamoDBIdempotencyStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
 from quicksilver.aws.hot_clients import hot_client
 from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
@@ -24,13 +25,26 @@ from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.memory import (
     MemoryArtifactStore,
     MemoryFeatureStore,
+    MemoryIdempotencyStore,
     MemoryMetrics,
     MemoryPredictionStream,
     MemoryRegistryStore,
     MemoryUndeliveredStore,
 )
-from quicksilver.ports import ArtifactStore, FeatureStore, PredictionStream, RegistryStore, UndeliveredStore
-from tests.contract.tables import create_features_table, create_registry_table, no_pause
+from quicksilver.ports import (
+    ArtifactStore,
+    FeatureStore,
+    IdempotencyStore,
+    PredictionStream,
+    RegistryStore,
+    UndeliveredStore,
+)
+from tests.contract.tables import (
+    create_features_table,
+    create_idempotency_table,
+    create_registry_table,
+    no_pause,
+)
 
 RINGS = (
     "memory",
@@ -94,6 +108,15 @@ def feature_store(make_client: MakeClient | None, name: str) -> FeatureStore:
     client = make_client("dynamodb")
     create_features_table(client, name)
     return DynamoDBFeatureStore(client, name, attempt_seconds=0.1, pause=no_pause, metrics=MemoryMetrics())
+
+
+@pytest.fixture
+def idempotency_store(make_client: MakeClient | None, name: str) -> IdempotencyStore:
+    if make_client is None:
+        return MemoryIdempotencyStore()
+    client = make_client("dynamodb")
+    create_idempotency_table(client, name)
+    return DynamoDBIdempotencyStore(client, name, pause=no_pause)
 
 
 @pytest.fixture

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 FEATURES_KEYS = (("pk", "HASH"),)
+IDEMPOTENCY_KEYS = (("pk", "HASH"),)
 REGISTRY_KEYS = (("pk", "HASH"), ("sk", "RANGE"))
 
 
 def create_features_table(client: Any, name: str) -> None:
     _create(client, name, FEATURES_KEYS)
+
+
+def create_idempotency_table(client: Any, name: str) -> None:
+    _create(client, name, IDEMPOTENCY_KEYS)
 
 
 def create_registry_table(client: Any, name: str) -> None:

@@ -114,6 +114,13 @@ VERIFY: Call = lambda client: client.verify(  # noqa: E731
     Signature=b"\xff\x00",
 )
 GET_ITEM: Call = lambda client: client.get_item(TableName="t", Key={"pk": {"S": "a"}}, ConsistentRead=True)  # noqa: E731
+PUT_ITEM: Call = lambda client: client.put_item(  # noqa: E731
+    TableName="t",
+    Item={"pk": {"S": "\u00e4"}, "n": {"N": "1"}},
+    ConditionExpression="attribute_not_exists(pk)",
+    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+)
+DELETE_ITEM: Call = lambda client: client.delete_item(TableName="t", Key={"pk": {"S": "a"}})  # noqa: E731
 QUERY: Call = lambda client: client.query(TableName="t", KeyConditionExpression="pk = :a", Limit=1)  # noqa: E731
 
 ITEM = {"pk": {"S": "\u00e4"}, "n": {"N": "1.50"}, "b": {"BOOL": True}, "l": {"L": [{"NULL": True}]}}
@@ -121,6 +128,8 @@ ANSWERS = [
     ("dynamodb", READ, {"Responses": {"t": [ITEM]}, "UnprocessedKeys": {}}),
     ("dynamodb", READ, {"Responses": {}, "UnprocessedKeys": {"t": {"Keys": [{"pk": {"S": "a"}}]}}}),
     ("dynamodb", GET_ITEM, {}),
+    ("dynamodb", PUT_ITEM, {}),
+    ("dynamodb", DELETE_ITEM, {}),
     ("dynamodb", GET_ITEM, {"Item": {"B": {"B": "AP8="}, "s": {"BS": ["AP8=", ""]}, "S": {"S": "B"}}}),
     ("dynamodb", GET_ITEM, {"Item": {"m": {"M": {"B": {"S": "x"}, "BS": {"L": [{"B": "AA=="}]}}}}}),
     (
@@ -147,7 +156,15 @@ def test_the_same_answer_is_read_as_the_same_result(service: str, call: Call, co
 
 
 @pytest.mark.parametrize(
-    ("service", "call"), [("dynamodb", READ), ("dynamodb", QUERY), ("kinesis", PUT), ("kms", VERIFY)]
+    ("service", "call"),
+    [
+        ("dynamodb", READ),
+        ("dynamodb", QUERY),
+        ("dynamodb", PUT_ITEM),
+        ("dynamodb", DELETE_ITEM),
+        ("kinesis", PUT),
+        ("kms", VERIFY),
+    ],
 )
 def test_the_same_call_is_sent_as_the_same_request(service: str, call: Call) -> None:
     with serving(script=lambda _: answer({})) as server:
@@ -188,6 +205,17 @@ def test_a_refusal_is_the_same_error(service: str, call: Call, refusal: str) -> 
         botocores, lean = outcomes(service, call, at(server.url))
     assert (lean.code, lean.message, lean.status) == (botocores.code, botocores.message, botocores.status)
     assert lean.code
+
+
+@pytest.mark.parametrize("more", [{}, {"Item": ITEM}], ids=["without an item", "with the item"])
+def test_a_condition_that_does_not_hold_tells_of_the_same_item(more: dict[str, Any]) -> None:
+    step = answer({"__type": "x#ConditionalCheckFailedException", "message": "no", **more}, 400)
+    items = []
+    for make in CLIENTS:
+        with serving(step) as server, pytest.raises(ClientError) as refused:
+            PUT_ITEM(make("dynamodb", at(server.url)))
+        items.append(refused.value.response.get("Item"))
+    assert items == [more.get("Item")] * 2
 
 
 def test_a_signature_that_is_none_is_the_clients_own_error_on_both() -> None:

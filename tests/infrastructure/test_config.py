@@ -46,6 +46,8 @@ def test_an_unknown_stage_is_told_which_there_are(name: object) -> None:
         ({"timeout_seconds": 15}, "14 s that the work after an answer may take do not fit"),
         ({"alarm_latency_ms": 0}, "latency alarm"),
         ({"alarm_errors": 0}, "at least 1"),
+        ({"idempotency_hours": -1}, r"0 \(no idempotency keys\) to 720"),
+        ({"idempotency_hours": 721}, "keeps answers for 721 hours"),
     ],
 )
 def test_an_impossible_endpoint_is_refused(values: dict[str, Any], words: str) -> None:
@@ -81,6 +83,11 @@ def test_a_throttle_that_lets_nothing_through_is_refused(values: dict[str, int])
 def test_an_impossible_stage_is_refused(values: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         replace(load_stage("prod"), **values)
+
+
+@pytest.mark.parametrize("name", ["dev", "staging", "prod"])
+def test_no_endpoint_on_aws_pays_for_idempotency_keys_unasked(name: str) -> None:
+    assert {endpoint.idempotency_hours for endpoint in load_stage(name).endpoints} == {0}
 
 
 def test_a_refusal_is_one_sentence() -> None:

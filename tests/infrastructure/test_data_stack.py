@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -55,8 +56,16 @@ def test_tables_are_keyed_as_the_adapters_expect_and_can_be_restored(every_stage
         assert {item["AttributeType"] for item in properties["AttributeDefinitions"]} == {"S"}
         assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
         assert properties["BillingMode"] == "PAY_PER_REQUEST"
-        assert "TimeToLiveSpecification" not in properties
-    assert sorted(schemas) == [["pk"], ["pk", "sk"]]
+    assert sorted(schemas) == [["pk"], ["pk"], ["pk", "sk"]]
+
+
+def test_only_what_is_kept_under_idempotency_keys_expires(every_stage: Synthesized) -> None:
+    expiring = {
+        re.sub("[0-9A-F]{8}$", "", name): table["Properties"]["TimeToLiveSpecification"]
+        for name, table in every_stage.of_type("AWS::DynamoDB::Table").items()
+        if "TimeToLiveSpecification" in table["Properties"]
+    }
+    assert expiring == {"Idempotency": {"AttributeName": "expires_at", "Enabled": True}}
 
 
 def test_each_class_of_data_has_a_key_of_its_own_that_rotates(every_stage: Synthesized) -> None:
@@ -68,15 +77,15 @@ def test_each_class_of_data_has_a_key_of_its_own_that_rotates(every_stage: Synth
     assert len(keys) == 3
     assert all(key["Properties"]["EnableKeyRotation"] for key in keys.values())
 
-    tables = every_stage.of_type("AWS::DynamoDB::Table").values()
-    features, registry = sorted(tables, key=has_sort_key)
+    used = {
+        re.sub("[0-9A-F]{8}$", "", name): key_of(table["Properties"]["SSESpecification"]["KMSMasterKeyId"])
+        for name, table in every_stage.of_type("AWS::DynamoDB::Table").items()
+    }
     (stream,) = every_stage.of_type("AWS::Kinesis::Stream").values()
-    used = [
-        key_of(features["Properties"]["SSESpecification"]["KMSMasterKeyId"]),
-        key_of(registry["Properties"]["SSESpecification"]["KMSMasterKeyId"]),
-        key_of(stream["Properties"]["StreamEncryption"]["KeyId"]),
-    ]
-    assert set(used) == set(keys)
+    predictions = key_of(stream["Properties"]["StreamEncryption"]["KeyId"])
+    assert {used["Features"], used["Registry"], predictions} == set(keys)
+    # Answers are predictions, and kept like them.
+    assert used["Idempotency"] == predictions
 
 
 def test_the_stream_scales_by_itself_on_aws_and_is_one_shard_on_an_emulator(every_stage: Synthesized) -> None:
@@ -254,7 +263,12 @@ def test_nothing_is_locked_on_an_emulator(local: Synthesized) -> None:
 
 
 def test_the_names_everything_is_found_by_are_outputs(every_stage: Synthesized) -> None:
-    assert {"FeaturesTable", "RegistryTable", "PredictionsStream", "ModelsBucket", "ArchiveBucket"} <= set(
-        every_stage.data["Outputs"]
-    )
+    assert {
+        "FeaturesTable",
+        "RegistryTable",
+        "IdempotencyTable",
+        "PredictionsStream",
+        "ModelsBucket",
+        "ArchiveBucket",
+    } <= set(every_stage.data["Outputs"])
     assert {"ApiUrl", "ApiId", "ApiKeyId"} <= set(every_stage.scoring["Outputs"])

@@ -340,10 +340,47 @@ SCORING = LOGGING | {
 }
 
 
+KEEPING = {"dynamodb:PutItem", "dynamodb:DeleteItem"}
+"""What an endpoint with idempotency keys may do besides, on their table alone."""
+
+
+def test_only_an_endpoint_with_idempotency_keys_writes_a_table_and_only_theirs(
+    every_stage: Synthesized,
+) -> None:
+    writing = {
+        role[:-8]: json.dumps(statement["Resource"])
+        for role, statement in statements(every_stage)
+        if role.startswith("Score") and KEEPING & {*statement["Action"]}
+    }
+    assert set(writing) == ({"ScoreCardFraudRole"} if every_stage.stage.emulated else set())
+    assert all("Idempotency" in table for table in writing.values())
+
+
+def test_an_endpoint_with_idempotency_keys_tells_its_function_how_long_they_last(local: Synthesized) -> None:
+    told = {
+        endpoint.name: {
+            name: value
+            for name, value in environment(function).items()
+            if "IDEMPOTENCY" in name or "TIMEOUT" in name
+        }
+        for endpoint, function in score_functions(local)
+    }
+    assert told == {
+        "card-fraud": {
+            "QUICKSILVER_IDEMPOTENCY_TABLE": "a-deployed-name",
+            "QUICKSILVER_IDEMPOTENCY_SECONDS": "86400",
+            "QUICKSILVER_TIMEOUT_SECONDS": str(local.stage.endpoints[0].timeout_seconds),
+        },
+        "credit-line": {},
+    }
+
+
 def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> None:
     assert verbs(every_stage) == {
-        "ScoreCardFraudRole": SCORING,
-        "ScoreCreditLineRole": SCORING,
+        **{
+            f"Score{name}Role": SCORING | (KEEPING if endpoint.idempotency_hours else set())
+            for name, endpoint in zip(("CardFraud", "CreditLine"), every_stage.stage.endpoints, strict=True)
+        },
         "RedeliverRole": LOGGING
         | {"kinesis:PutRecords", "kms:Decrypt", "kms:GenerateDataKey"}
         | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject"},

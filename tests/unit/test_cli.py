@@ -47,9 +47,9 @@ SCORE = ("score", "--endpoint", "card-fraud", "--entity", "card_1")
 
 def test_reasons_and_deadline_are_asked_for(api: FakeApi) -> None:
     run(*SCORE)
-    assert api.how == {"reasons": "top", "deadline_ms": None}
+    assert api.how == {"reasons": "top", "deadline_ms": None, "idempotency_key": None}
     run(*SCORE, "--reasons", "none", "--deadline-ms", "50")
-    assert api.how == {"reasons": "none", "deadline_ms": 50}
+    assert api.how == {"reasons": "none", "deadline_ms": 50, "idempotency_key": None}
     assert run(*SCORE, "--reasons", "some").exit_code == 2
 
 
@@ -72,6 +72,13 @@ def test_an_answer_by_another_rung_says_who_did_not_answer(api: FakeApi) -> None
     )
     output = run(*SCORE).output
     assert "card-fraud@2 is not evaluated, answered by fallback score" in output
+
+
+def test_an_idempotency_key_goes_with_the_request_and_no_other_way(api: FakeApi) -> None:
+    run(*SCORE, "--idempotency-key", "k-1")
+    assert api.how["idempotency_key"] == "k-1"
+    run(*SCORE)
+    assert api.how["idempotency_key"] is None
 
 
 def test_values_are_json_where_they_can_be_and_text_otherwise(api: FakeApi) -> None:

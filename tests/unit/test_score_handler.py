@@ -49,9 +49,21 @@ def test_nothing_heavy_is_imported() -> None:
     result = json.loads(run().stdout.splitlines()[-1])
     loaded = {name.partition(".")[0] for name in result["modules"]}
     assert not loaded & {"lightgbm", "numpy", "scipy", "shap", "pandas", "sklearn", "duckdb", "typer", "rich"}
-    assert not {"quicksilver.packing", "quicksilver.registry", "quicksilver.registry_api"} & {
-        *result["modules"]
-    }
+    assert not {
+        "quicksilver.idempotency",
+        "quicksilver.packing",
+        "quicksilver.registry",
+        "quicksilver.registry_api",
+    } & {*result["modules"]}
+
+
+def test_an_endpoint_with_idempotency_keys_answers_with_everything_unreachable_and_without_boto3() -> None:
+    body = json.dumps({"entity_id": "card_1", "features": {"amount": 1}})
+    event = {"body": body, "headers": {"Idempotency-Key": "k-1"}, "requestContext": {}}
+    result = json.loads(run(event, QUICKSILVER_IDEMPOTENCY_TABLE="keys").stdout.splitlines()[-1])
+    assert [answer["statusCode"] for answer in result["answers"]] == [503]
+    assert "quicksilver.aws.dynamodb_idempotency" in result["modules"]
+    assert "boto3" not in result["modules"]
 
 
 def test_neither_boto3_nor_botocores_machinery_is_imported() -> None:

@@ -33,6 +33,7 @@ from quicksilver.serving import Serving
 from quicksilver.settings import RedeliverSettings, RegistrySettings, ScoreSettings
 
 if TYPE_CHECKING:
+    from quicksilver.idempotency import Idempotency
     from quicksilver.registry_api import RegistryApi
 
 logger = logging.getLogger(__name__)
@@ -86,9 +87,12 @@ class ScoreFunction:
     scorer: Scorer
     metrics: EmfMetrics
     after_response: AfterResponse
+    idempotency: Idempotency | None = None
 
     def answer(self, event: Mapping[str, Any], *, function_version: str) -> Answer:
-        return answer_request(event, self.scorer, function_version=function_version)
+        return answer_request(
+            event, self.scorer, function_version=function_version, idempotency=self.idempotency
+        )
 
 
 def score_function() -> ScoreFunction:
@@ -146,12 +150,30 @@ def score_function() -> ScoreFunction:
     )
     serving.refresh_if_due()
     work = each(log.flush, serving.refresh_if_due, metrics.flush)
+    idempotency = _idempotency(settings, dynamodb, metrics) if settings.idempotency_table else None
     if extension is None or termination is None:
-        return ScoreFunction(scorer, metrics, Inline(work))
+        return ScoreFunction(scorer, metrics, Inline(work), idempotency)
     termination.then(each(log.drain, metrics.flush))
     after_response = Extension(extension, work, metrics)
     after_response.start()
-    return ScoreFunction(scorer, metrics, after_response)
+    return ScoreFunction(scorer, metrics, after_response, idempotency)
+
+
+def _idempotency(settings: ScoreSettings, dynamodb: Any, metrics: EmfMetrics) -> Idempotency:
+    # Imported here: most endpoints do without.
+    from quicksilver.aws.dynamodb_idempotency import DynamoDBIdempotencyStore
+    from quicksilver.idempotency import Idempotency
+
+    return Idempotency(
+        settings.endpoint,
+        DynamoDBIdempotencyStore(dynamodb, settings.idempotency_table, pause=pause),
+        clock=SystemClock(),
+        metrics=metrics,
+        pause=pause,
+        new_attempt=lambda: os.urandom(16).hex(),
+        attempt_seconds=settings.timeout_seconds,
+        keep_seconds=settings.idempotency_seconds,
+    )
 
 
 def _extension() -> LambdaExtension | None:

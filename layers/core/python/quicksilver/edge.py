@@ -13,15 +13,17 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quicksilver.batch import Outcome, score_batch
 from quicksilver.errors import (
     BodyTooLarge,
+    Conflict,
     FeaturesLate,
     FieldError,
     InvalidInput,
     InvalidParameter,
+    KeyInFlight,
     LogFull,
     MalformedBody,
     NoModel,
@@ -34,8 +36,11 @@ from quicksilver.metrics import Metric
 from quicksilver.ports import Metrics
 from quicksilver.prediction import PredictionRecord
 from quicksilver.problem import problem, problem_answer
-from quicksilver.request import Asked, parse_asked
+from quicksilver.request import IDEMPOTENCY_HEADER, Asked, as_bytes, parse_asked
 from quicksilver.scoring import Caller, Scorer
+
+if TYPE_CHECKING:
+    from quicksilver.idempotency import Idempotency
 
 logger = logging.getLogger(__name__)
 
@@ -53,16 +58,52 @@ Answer = dict[str, Any]
 BATCH_PATH = "/score-batch"
 
 
-def answer_request(event: Mapping[str, Any], scorer: Scorer, *, function_version: str) -> Answer:
-    """Answer one ``POST /v1/{endpoint}/score`` or ``.../score-batch``. Never raises."""
+def answer_request(
+    event: Mapping[str, Any],
+    scorer: Scorer,
+    *,
+    function_version: str,
+    idempotency: Idempotency | None = None,
+) -> Answer:
+    """Answer one ``POST /v1/{endpoint}/score``, under its idempotency key where the endpoint has any, or one
+    ``.../score-batch``. Never raises."""
     request_id = str((event.get("requestContext") or {}).get("requestId") or "unknown")
     caller = Caller(request_id, function_version)
     try:
         if str(event.get("path") or "").endswith(BATCH_PATH):
-            return _answer_batch(score_batch(scorer, _body(event), caller, _asked(event)), scorer.metrics)
-        return _answer(scorer.score(_body(event), caller, _asked(event)).answer_json)
+            asked = _asked(event, with_key=False)
+            return _answer_batch(score_batch(scorer, _body(event), caller, asked), scorer.metrics)
+        body, asked = _body(event), _asked(event, with_key=idempotency is not None)
+        if idempotency is not None and asked.idempotency_key is not None:
+            return _answer_keyed(event, body, asked, caller, scorer, idempotency)
+        return _answer(scorer.score(body, caller, asked).answer_json)
     except Exception as error:
         return _answer_error(error, request_id, scorer.metrics)
+
+
+def _answer_keyed(
+    event: Mapping[str, Any],
+    body: str | bytes | None,
+    asked: Asked,
+    caller: Caller,
+    scorer: Scorer,
+    idempotency: Idempotency,
+) -> Answer:
+    # Imported here: an endpoint without keys does not pay for it at a cold start.
+    from quicksilver.idempotency import STATUS_HEADER, KeyedRequest
+
+    identity = (event.get("requestContext") or {}).get("identity") or {}
+    request = KeyedRequest(
+        caller=str(identity.get("userArn") or ""),
+        key=asked.idempotency_key or "",
+        payload=asked.reasons.encode() + b"\n" + as_bytes(body),
+    )
+    kept = idempotency.answer(
+        request,
+        scorer.deadline(asked),
+        lambda deadline: scorer.score(body, caller, asked, deadline).answer_json,
+    )
+    return _answer(kept.body, {STATUS_HEADER: kept.status.value})
 
 
 def _answer_batch(outcomes: Sequence[Outcome], metrics: Metrics) -> Answer:
@@ -91,10 +132,10 @@ def _counted(status: HTTPStatus) -> tuple[Metric, ...]:
     return (Metric.REQUESTS_REFUSED,)
 
 
-def _answer(body: str) -> Answer:
+def _answer(body: str, headers: Mapping[str, str] | None = None) -> Answer:
     return {
         "statusCode": int(HTTPStatus.OK),
-        "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"},
+        "headers": {"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})},
         "body": body,
         "isBase64Encoded": False,
     }
@@ -109,22 +150,29 @@ def _answer_error(error: Exception, request_id: str, metrics: Metrics) -> Answer
         logger.error("request not answered: %s", error, extra={"request_id": request_id})
     elif status is HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("request failed", extra={"request_id": request_id, **whereabouts(error)})
-    return problem_answer(status, detail, request_id, fields)
+    return problem_answer(status, detail, request_id, fields, passes=isinstance(error, KeyInFlight))
 
 
 def refusal(error: Exception) -> tuple[HTTPStatus, str, Sequence[FieldError]]:
     """What a caller is told of an error: status, sentence, and the fields that were refused."""
     if isinstance(error, InvalidInput):
         return _status(error), str(error), error.fields
+    if isinstance(error, Conflict):
+        return HTTPStatus.CONFLICT, str(error), (_key_refused(error),)
     if isinstance(error, Unavailable):
         detail = next(text for kind, text in _UNAVAILABLE if isinstance(error, kind))
         return HTTPStatus.SERVICE_UNAVAILABLE, detail, ()
     return HTTPStatus.INTERNAL_SERVER_ERROR, "The request could not be scored.", ()
 
 
-def _asked(event: Mapping[str, Any]) -> Asked:
+def _key_refused(error: Conflict) -> FieldError:
+    reason = "is being answered" if isinstance(error, KeyInFlight) else "has been used for another request"
+    return FieldError(f"headers.{IDEMPOTENCY_HEADER}", reason)
+
+
+def _asked(event: Mapping[str, Any], *, with_key: bool = False) -> Asked:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    return parse_asked(headers, event.get("queryStringParameters") or {})
+    return parse_asked(headers, event.get("queryStringParameters") or {}, with_key=with_key)
 
 
 def _body(event: Mapping[str, Any]) -> str | bytes | None:

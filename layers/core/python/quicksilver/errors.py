@@ -17,6 +17,8 @@
     │   └── InvalidQuery          SQL the archive cannot answer
     ├── NotFound                  an endpoint, model version, route or entity that is not there
     ├── Conflict                  somebody else changed it first
+    │   ├── KeyReused             an idempotency key that has been used for another request
+    │   └── KeyInFlight           an idempotency key under which an answer is being made
     └── Unavailable               a dependency cannot answer now; retrying later may help
         ├── NoModel               no model version can answer for the endpoint
         ├── FeaturesLate          a feature the contract insists on was not read in time
@@ -109,6 +111,14 @@ class NotFound(QuicksilverError):
 
 class Conflict(QuicksilverError):
     """Another writer got there first; read again and decide anew."""
+
+
+class KeyReused(Conflict):
+    """The idempotency key belongs to a request that asked something else."""
+
+
+class KeyInFlight(Conflict):
+    """Another attempt under the idempotency key has not answered yet; asking again later gets its answer."""
 
 
 class Unavailable(QuicksilverError):

@@ -10,7 +10,7 @@ from quicksilver.errors import Conflict, NotFound, Unavailable
 from quicksilver.history import Entry, Head
 from quicksilver.metrics import Metric
 from quicksilver.model_version import ModelVersion
-from quicksilver.ports import Change, Deadline, FeatureKey, FeatureReading, FeatureRow, LogEntry
+from quicksilver.ports import Change, Deadline, FeatureKey, FeatureReading, FeatureRow, Hold, LogEntry
 from quicksilver.routing import Route
 
 
@@ -60,6 +60,35 @@ class MemoryFeatureStore:
         written = {row.key: row for row in rows}
         self._rows.update(written)
         return len(written)
+
+
+class MemoryIdempotencyStore:
+    """Keys that can be told to be out of reach."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.holds: dict[str, Hold] = {}
+        self.available = True
+
+    def take(self, hold: Hold, *, now_ms: int, deadline: Deadline) -> Hold:
+        self._check(deadline)
+        with self._lock:
+            holder = self.holds.get(hold.key)
+            ours = holder is not None and holder.attempt == hold.attempt and holder.answer is None
+            if holder is None or holder.until_ms <= now_ms or ours:
+                self.holds[hold.key] = holder = hold
+            return holder
+
+    def release(self, hold: Hold, *, deadline: Deadline) -> None:
+        self._check(deadline)
+        with self._lock:
+            holder = self.holds.get(hold.key)
+            if holder and holder.attempt == hold.attempt and holder.answer is None:
+                del self.holds[hold.key]
+
+    def _check(self, deadline: Deadline) -> None:
+        if not self.available or deadline.remaining_seconds() <= 0:
+            raise Unavailable("The store of keys does not answer.")
 
 
 class MemoryArtifactStore:

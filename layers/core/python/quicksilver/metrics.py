@@ -19,6 +19,10 @@ class Metric(StrEnum):
     EXPLAINED_BY_LIGHTGBM = (
         "ExplainedByLightGBM"  # contributions the kernel did not give, at a hundred times the cost
     )
+    REQUESTS_REPLAYED = (
+        "RequestsReplayed"  # answered by the stored answer of their idempotency key, not scored again
+    )
+    REQUESTS_UNGUARDED = "RequestsUnguarded"  # scored, with an idempotency key that could not be held
     REQUESTS_REFUSED = "RequestsRefused"  # the caller's fault: 4xx
     REQUESTS_UNAVAILABLE = "RequestsUnavailable"  # nothing could answer: 503
     REQUESTS_FAILED = "RequestsFailed"  # an error nobody foresaw: 500

@@ -61,6 +61,10 @@ class Deadline:
         """Seconds left; zero or less when the deadline has passed."""
         return (self.at_us - self.clock.monotonic_us()) / 1_000_000
 
+    def sooner(self, seconds: float) -> Deadline:
+        """The moment so many seconds before this one."""
+        return Deadline(self.clock, self.at_us - int(seconds * 1_000_000))
+
 
 class FeatureKey(NamedTuple):
     """One row of the feature store: a feature group and the key of its row."""
@@ -99,6 +103,34 @@ class FeatureStore(Protocol):
 
     def write(self, rows: Iterable[FeatureRow]) -> int:
         """Write rows, each whole; returns how many. A row replaces the one under its key."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One attempt's hold on an idempotency key until a moment (UTC epoch ms); with ``answer``, it is answered."""
+
+    key: str
+    attempt: str
+    payload_sha256: str
+    until_ms: int = 0
+    answer: str | None = None
+
+
+class IdempotencyStore(Protocol):
+    """Who holds which idempotency key. ``deadline`` is how long a call is waited for."""
+
+    def take(self, hold: Hold, *, now_ms: int, deadline: Deadline) -> Hold:
+        """Take a key for the hold's attempt, or with its answer, and return who holds the key then.
+
+        A key can be taken that nobody holds, whose hold has ended, or that the same attempt holds without an
+        answer yet; else it stays as it is. One of any number of attempts at once gets it. May be called again
+        with the same hold. Raises ``Unavailable``: the key may or may not have been taken.
+        """
+        ...
+
+    def release(self, hold: Hold, *, deadline: Deadline) -> None:
+        """Let go of a key that the hold's attempt has and did not answer; else do nothing. Raises ``Unavailable``."""
         ...
 
 

@@ -37,11 +37,16 @@ def problem(
 
 
 def problem_answer(
-    status: HTTPStatus, detail: str, request_id: str, fields: Sequence[FieldError] = ()
+    status: HTTPStatus,
+    detail: str,
+    request_id: str,
+    fields: Sequence[FieldError] = (),
+    *,
+    passes: bool = False,
 ) -> dict[str, Any]:
-    """A problem as a Lambda proxy answer; a 503 says when to try again."""
+    """A problem as a Lambda proxy answer. One that ``passes``, as every 503 does, says when to try again."""
     headers = {"Content-Type": PROBLEM_JSON, "Cache-Control": "no-store"}
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if passes or status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return {
         "statusCode": int(status),

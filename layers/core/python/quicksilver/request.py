@@ -28,20 +28,23 @@ FeatureValue = Annotated[Any, WithJsonSchema({"type": ["number", "string", "bool
 
 DEADLINE_HEADER = "X-Deadline-Ms"
 REASONS_PARAMETER = "reasons"
+IDEMPOTENCY_HEADER = "Idempotency-Key"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How a caller wants to be answered: which reasons, and within how many milliseconds at the most."""
+    """How a caller wants to be answered: which reasons, within how many milliseconds, and under which key."""
 
     reasons: Wanted = Wanted.TOP
     deadline_ms: int | None = None
+    idempotency_key: str | None = None
 
 
-def parse_asked(headers: Mapping[str, str], query: Mapping[str, str]) -> Asked:
-    """Read a request's header (names in lower case) and query parameter.
+def parse_asked(headers: Mapping[str, str], query: Mapping[str, str], *, with_key: bool = False) -> Asked:
+    """Read a request's headers (names in lower case) and query parameter.
 
-    Raises ``InvalidParameter`` naming each that is not one of its values, or unknown.
+    Raises ``InvalidParameter`` naming each that is not one of its values, or unknown. An idempotency key is
+    refused where there is none to be had: a caller who relies on it must not find out by a second decision.
     """
     fields = [
         FieldError(f"query.{name}", "is not a parameter of this request")
@@ -56,9 +59,15 @@ def parse_asked(headers: Mapping[str, str], query: Mapping[str, str]) -> Asked:
         fields.append(
             FieldError(f"headers.{DEADLINE_HEADER}", "must be a whole number of milliseconds, 1 to 999999")
         )
+    key = headers.get(IDEMPOTENCY_HEADER.lower())
+    if key is not None and not with_key:
+        fields.append(FieldError(f"headers.{IDEMPOTENCY_HEADER}", "is not supported by this request"))
+    elif key is not None and not re.fullmatch(r"[!-~]{1,128}", key):
+        reason = "must be 1 to 128 printable ASCII characters without blanks"
+        fields.append(FieldError(f"headers.{IDEMPOTENCY_HEADER}", reason))
     if fields:
         raise InvalidParameter("The request's parameters are not valid.", fields)
-    return Asked(Wanted(reasons), int(deadline) if deadline else None)
+    return Asked(Wanted(reasons), int(deadline) if deadline else None, key)
 
 
 class ScoreRequest(BaseModel):
@@ -111,6 +120,14 @@ def _row(content: Any) -> BatchRow:
         return _invalid(error)
 
 
+def as_bytes(body: str | bytes | None) -> bytes:
+    """A body as it came over the wire."""
+    if isinstance(body, str):
+        # A lone surrogate, which JSON can smuggle into an event, becomes what the parser refuses.
+        return body.encode(errors="surrogatepass")
+    return body or b""
+
+
 def parse_request(body: str | bytes | None) -> ScoreRequest:
     """Parse and validate a body once.
 
@@ -126,9 +143,7 @@ Parsed = TypeVar("Parsed", bound=BaseModel)
 def _parsed(kind: type[Parsed], body: str | bytes | None, most_bytes: int) -> Parsed:
     if body is None:
         raise MalformedBody("The body is empty.", [FieldError("(body)", "must be a JSON object")])
-    if isinstance(body, str):
-        # A lone surrogate, which JSON can smuggle into an event, becomes what the parser refuses.
-        body = body.encode(errors="surrogatepass")
+    body = as_bytes(body)
     if len(body) > most_bytes:
         raise BodyTooLarge(
             "The body is too large.", [FieldError("(body)", f"must be at most {most_bytes} bytes")]

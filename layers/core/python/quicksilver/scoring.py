@@ -63,14 +63,20 @@ class Scorer:
         self._deadline_ms = deadline_ms
         self._batch_deadline_ms = batch_deadline_ms
 
-    def score(self, body: str | bytes | None, caller: Caller, asked: Asked = _AS_USUAL) -> PredictionRecord:
-        """Score one request body and put its record in the log.
+    def score(
+        self,
+        body: str | bytes | None,
+        caller: Caller,
+        asked: Asked = _AS_USUAL,
+        deadline: Deadline | None = None,
+    ) -> PredictionRecord:
+        """Score one request body and put its record in the log. A ``deadline`` is given where it runs already.
 
         Raises ``InvalidInput`` naming fields and reasons, or ``Unavailable`` when nothing can answer.
         """
         watch = Stopwatch(self.clock)
         now_ms = self.clock.now_ms()
-        deadline = self.deadline(asked)
+        deadline = deadline or self.deadline(asked)
 
         request = parse_request(body)
         self.log.check_room()

@@ -44,6 +44,12 @@ class ScoreSettings(BaseSettings):
     """Whether an answer waits until the stream or the store has its record, and is refused if neither takes it."""
     batch_deadline_ms: Annotated[int, Field(ge=10, le=28_000)] = 1_000
     """The same for a batch, whose features take several reads."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=900)] = 16
+    """When Lambda ends a run of this function: an attempt to answer is over by then."""
+    idempotency_table: str = ""
+    """Where idempotency keys are held; without it, requests with a key are refused."""
+    idempotency_seconds: Annotated[int, Field(ge=1)] = 86_400
+    """How long an answer is repeated under its key."""
     route_refresh_seconds: Annotated[int, Field(ge=1, le=3_600)] = 10
     route_max_age_seconds: Annotated[int, Field(ge=1, le=3_600)] = 60
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -15,16 +14,17 @@ from botocore.awsrequest import AWSRequest
 
 from quicksilver.errors import Unavailable
 from quicksilver.reasons import Wanted
-from quicksilver.request import DEADLINE_HEADER, REASONS_PARAMETER
+from quicksilver.request import DEADLINE_HEADER, IDEMPOTENCY_HEADER, REASONS_PARAMETER
 
 
 @dataclass(frozen=True, slots=True)
 class ApiAnswer:
-    """What the API said. ``content`` is the decoded JSON, or the text where it is not JSON."""
+    """What the API said. ``content`` is the decoded JSON, or the text where it is not JSON; ``body`` is as it came."""
 
     status: int
     headers: Mapping[str, str]
     content: Any
+    body: bytes = b""
 
 
 class ApiClient:
@@ -47,19 +47,23 @@ class ApiClient:
         *,
         reasons: Wanted | None = None,
         deadline_ms: int | None = None,
+        idempotency_key: str | None = None,
     ) -> ApiAnswer:
         """Score one request given as a JSON object."""
+        headers = {} if deadline_ms is None else {DEADLINE_HEADER: str(deadline_ms)}
+        if idempotency_key is not None:
+            headers[IDEMPOTENCY_HEADER] = idempotency_key
         return self.request(
             "POST",
             f"/v1/{endpoint}/score",
             query={REASONS_PARAMETER: reasons} if reasons else None,
-            headers={DEADLINE_HEADER: str(deadline_ms)} if deadline_ms else {},
+            headers=headers,
             body=json.dumps(request).encode(),
         )
 
-    def post(self, path: str, body: bytes) -> ApiAnswer:
+    def post(self, path: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> ApiAnswer:
         """Post a body as it is. Raises ``Unavailable`` where the API cannot be reached."""
-        return self.request("POST", path, body=body)
+        return self.request("POST", path, body=body, headers=headers)
 
     def request(
         self,
@@ -67,7 +71,7 @@ class ApiClient:
         path: str,
         *,
         query: Mapping[str, str | int] | None = None,
-        headers: Mapping[str, str] = MappingProxyType({}),
+        headers: Mapping[str, str] | None = None,
         body: bytes = b"",
     ) -> ApiAnswer:
         """Send one request as it is. Raises ``Unavailable`` where the API cannot be reached."""
@@ -75,7 +79,7 @@ class ApiClient:
         if query:
             # What is signed is the query as it is sent; SigV4 leaves only unreserved characters as they are.
             url += "?" + urlencode(query, quote_via=quote, safe="")
-        signed = AWSRequest(method, url, data=body, headers={**self._headers, **headers})
+        signed = AWSRequest(method, url, data=body, headers={**self._headers, **(headers or {})})
         SigV4Auth(self._credentials, "execute-api", self._region).add_auth(signed)
         try:
             response = self._pool.request(method, url, body=body, headers=dict(signed.headers.items()))
@@ -86,4 +90,4 @@ class ApiClient:
             content = json.loads(text)
         except ValueError:
             content = text
-        return ApiAnswer(response.status, response.headers, content)
+        return ApiAnswer(response.status, response.headers, content, response.data)

@@ -52,6 +52,8 @@ class JsonClient:
     _target: ClassVar[str]
     _json_version: ClassVar[str]
     _modelled: ClassVar[Mapping[str, type[ClientError]]] = {}
+    _told: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """What an error says beside its message, by its code; botocore has it beside ``Error`` too."""
 
     def __init__(
         self,
@@ -116,21 +118,29 @@ class JsonClient:
         code = str(kind).partition(":")[0].rpartition("#")[2]
         message = str(content.get("message", content.get("Message", "")))[:_MAX_MESSAGE]
         error = {"Error": {"Message": message, "Code": code}, "ResponseMetadata": _metadata(answer)}
+        error |= {name: content[name] for name in self._told.get(code, ()) if name in content}
         return self._modelled.get(code, ClientError)(error, operation)
 
 
 class DynamoDBClient(JsonClient):
-    """Reads only."""
+    """Reads, and writes on a condition that makes a second arrival harmless."""
 
     service = "dynamodb"
     _target = "DynamoDB_20120810"
     _json_version = "1.0"
+    _told: ClassVar = {"ConditionalCheckFailedException": ("Item",)}
 
     def batch_get_item(self, **request: Any) -> dict[str, Any]:
         return self.call("BatchGetItem", request)
 
     def get_item(self, **request: Any) -> dict[str, Any]:
         return self.call("GetItem", request)
+
+    def put_item(self, **request: Any) -> dict[str, Any]:
+        return self.call("PutItem", request)
+
+    def delete_item(self, **request: Any) -> dict[str, Any]:
+        return self.call("DeleteItem", request)
 
     def query(self, **request: Any) -> dict[str, Any]:
         return self.call("Query", request)

@@ -14,6 +14,7 @@ from rich.text import Text
 from quicksilver.cli.output import JsonOption, emit, explains_errors, fail
 from quicksilver.cli.stage import EndpointOption, StageOption, deployed_stage
 from quicksilver.errors import FieldError, InvalidInput
+from quicksilver.idempotency import STATUS_HEADER
 from quicksilver.reasons import Wanted
 
 EXAMPLE = "Example: quicksilver score --endpoint card-fraud --entity card_000042 --set amount=812.50 --set channel=ecommerce"
@@ -37,6 +38,12 @@ def score(
         int | None,
         typer.Option("--deadline-ms", min=1, max=999_999, help="Answer sooner than the endpoint has to."),
     ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask again under the same key and get the same answer, where the endpoint keeps keys."
+        ),
+    ] = None,
     stage: StageOption = "local",
     as_json: JsonOption = False,
 ) -> None:
@@ -46,10 +53,13 @@ def score(
         "keys": dict(_pair(item, "--key") for item in keys or ()),
         "features": {name: _value(text) for name, text in (_pair(item, "--set") for item in features or ())},
     }
-    answer = deployed_stage(stage).api.score(endpoint, request, reasons=reasons, deadline_ms=deadline_ms)
+    answer = deployed_stage(stage).api.score(
+        endpoint, request, reasons=reasons, deadline_ms=deadline_ms, idempotency_key=idempotency_key
+    )
     if answer.status != 200:
         _refused(answer.status, answer.content, as_json=as_json)
-    emit(answer.content, as_json=as_json, render=lambda: _render(answer.content))
+    key_status = answer.headers.get(STATUS_HEADER, "")
+    emit(answer.content, as_json=as_json, render=lambda: _render(answer.content, key_status))
 
 
 def _pair(item: str, option: str) -> tuple[str, str]:
@@ -85,7 +95,7 @@ def _degraded(item: Mapping[str, str]) -> str:
     return f"{item['feature']} is {cause}, policy {policy}"
 
 
-def _render(answer: Mapping[str, Any]) -> RenderableType:
+def _render(answer: Mapping[str, Any], key_status: str) -> RenderableType:
     facts = Table(show_header=False, box=None)
     facts.add_row("score", Text(f"{answer['score']:.6f}", style="bold"))
     if answer["raw_score"] is not None:
@@ -94,6 +104,8 @@ def _render(answer: Mapping[str, Any]) -> RenderableType:
     facts.add_row("model", f"{answer['model']} ({answer['arm']['role']}, route {answer['route']})")
     facts.add_row("prediction", answer["prediction_id"])
     facts.add_row("time", f"{answer['timings']['total_us'] / 1000:.1f} ms in the function")
+    if key_status:
+        facts.add_row("idempotency key", key_status)
     for item in answer["degraded"]:
         facts.add_row("degraded", _degraded(item))
     reasons = Table("reason", "feature", "contribution", title="Reasons", title_justify="left")
