@@ -107,6 +107,14 @@ def test_a_refused_read_is_late_at_once_and_counted_and_logged(caplog: pytest.Lo
     assert caplog.records[-1].__dict__["error"] == "AccessDeniedException"
 
 
+def test_a_page_of_5xx_that_is_not_dynamodbs_own_is_asked_past() -> None:
+    client, stub = stubbed("dynamodb")
+    stub.add_client_error("batch_get_item", "502", http_status_code=502)
+    stub.add_response("batch_get_item", {"Responses": {"features": [item(A, "1")]}})
+    store, deadline, _ = feature_store(client)
+    assert store.read([A], ["x"], deadline).rows.keys() == {A}
+
+
 def test_an_unreachable_store_makes_keys_late(monkeypatch: pytest.MonkeyPatch) -> None:
     client, _ = stubbed("dynamodb")
 
@@ -236,6 +244,23 @@ def test_an_item_without_its_time_is_as_good_as_none() -> None:
     assert store.read([A], ["x"], deadline).rows == {}
 
 
+@pytest.mark.parametrize("as_of", [{"N": "1.5E-7"}, {"S": "noon"}])
+def test_an_item_whose_time_cannot_be_read_is_as_good_as_none(as_of: dict[str, str]) -> None:
+    client, stub = stubbed("dynamodb")
+    stub.add_response("batch_get_item", {"Responses": {"features": [{**item(A, "1"), "as_of": as_of}]}})
+    store, deadline, _ = feature_store(client)
+    assert store.read([A], ["x"], deadline).rows == {}
+
+
+def test_a_null_attribute_is_absent_and_no_true() -> None:
+    client, stub = stubbed("dynamodb")
+    stub.add_response(
+        "batch_get_item", {"Responses": {"features": [{**item(A, "1"), "new_card": {"NULL": True}}]}}
+    )
+    store, deadline, _ = feature_store(client)
+    assert "new_card" not in store.read([A], ["x", "new_card"], deadline).rows[A].values
+
+
 def test_rows_not_written_are_written_again() -> None:
     client, stub = stubbed("dynamodb")
     put = {"PutRequest": {"Item": {"pk": {"S": "card#a"}, "as_of": {"N": "1"}, "x": {"N": "2.0"}}}}
@@ -348,6 +373,14 @@ def test_records_refused_at_every_attempt_come_back() -> None:
         stub.add_client_error("put_records", "ProvisionedThroughputExceededException")
     assert list(KinesisPredictionStream(client, "p", lambda _: None).put(ENTRIES)) == ENTRIES
     stub.assert_no_pending_responses()
+
+
+def test_an_answer_without_a_result_for_each_record_acknowledges_none() -> None:
+    client, stub = stubbed("kinesis")
+    ok = {"SequenceNumber": "1", "ShardId": "s"}
+    for answered in (1, 2, 4):
+        stub.add_response("put_records", {"Records": [ok] * answered})
+    assert list(KinesisPredictionStream(client, "p", lambda _: None).put(ENTRIES)) == ENTRIES
 
 
 def test_an_unreachable_stream_gives_everything_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,15 @@ def test_what_nothing_takes_at_the_end_is_counted_as_lost(caplog: pytest.LogCapt
     assert "records lost" in caplog.text
 
 
+def test_an_environment_that_ends_takes_no_record_behind_its_last_delivery() -> None:
+    ways = Ways()
+    ways.log.add([entry(1)])
+    ways.log.drain()
+    # A request that was under way: its decision is not given.
+    assert ways.log.add([entry(2)]) == [entry(2)]
+    assert ways.stream.entries == [entry(1)]
+
+
 def test_a_record_added_during_a_delivery_goes_out_with_the_next_and_none_goes_twice() -> None:
     ways = Ways()
 

@@ -176,6 +176,21 @@ def test_every_answer_says_which_model_could_not_be_loaded(bench: Bench, second_
     assert notes(bench) == [("card-fraud@2", "not_loaded", "last_good")]
 
 
+def test_every_answer_says_so_too_where_loading_failed_for_a_reason_nobody_foresaw(
+    bench: Bench, second_package: Package, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> bool:
+        raise RuntimeError("4111111111111111")
+
+    bench.loaded_route()
+    bench.put_champion(second_package)
+    monkeypatch.setattr(bench.signer, "verify", broken)
+    bench.clock.advance_ms(10_000)
+    bench.serving.refresh_if_due()
+    assert notes(bench) == [("card-fraud@2", "not_loaded", "last_good")]
+    assert "4111" not in caplog.text
+
+
 def test_an_environment_that_starts_while_the_champion_cannot_be_loaded_answers_by_an_earlier_route(
     bench: Bench, second_package: Package
 ) -> None:

@@ -65,6 +65,7 @@ class PredictionLog:
         self._metrics = metrics
         self._before_response = before_response
         self._pending: list[LogEntry] = []
+        self._draining = False
         self._changing = threading.Lock()
         self._delivering = threading.Lock()  # one delivery at a time, so that no record goes out by two
 
@@ -79,9 +80,15 @@ class PredictionLog:
             raise LogFull("The prediction log is full: its stream and its store are both unavailable.")
 
     def add(self, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
-        """Take records in; returns those not taken, which had to be delivered first and neither way out took."""
+        """Take records in; returns those not taken.
+
+        Those are all of them in an environment that ends, whose last delivery is under way without them, and none
+        elsewhere, but where they had to be delivered first and neither way out took them.
+        """
         if not self._before_response:
             with self._changing:
+                if self._draining:
+                    return entries
                 self._pending += entries
             return ()
         refused = self._put(entries)
@@ -111,7 +118,9 @@ class PredictionLog:
         """
         # Newest first: a kept batch is named by its first record, and a delivery under way may be keeping some of
         # these under the oldest one's name.
-        entries = self._snapshot()[::-1]
+        with self._changing:
+            self._draining = True
+            entries = self._pending[::-1]
         if not entries:
             return
         refused = _within(LAST_PUT_SECONDS, lambda: self._put(entries))

@@ -261,6 +261,11 @@ class Serving:
             evaluator = self._load(package.model_text)
         except QuicksilverError as error:
             raise ModelNotLoadable(f"{arm.model} cannot be loaded: {error}", model=arm.model) from error
+        except Exception as error:  # whatever it was, answers say that this model was not loaded
+            logger.error("a model's loading failed", extra=whereabouts(error))
+            raise ModelNotLoadable(
+                f"{arm.model} cannot be loaded: {type(error).__name__}.", model=arm.model
+            ) from error
         if evaluator.feature_names != package.contract.names:
             raise ModelNotLoadable(
                 f"{arm.model} cannot be loaded: its contract does not fit its model.", model=arm.model

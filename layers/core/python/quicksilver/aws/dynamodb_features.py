@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -109,7 +110,9 @@ class DynamoDBFeatureStore:
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code")
             self._failed(str(code))
-            if code in _RETRYABLE:
+            # A 5xx without a code of DynamoDB's comes from what is in front of it, and passes as its own do.
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if code in _RETRYABLE or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 return (), pks
             raise _Refused from None
         except (BotoCoreError, KeyError) as error:  # botocore makes of an answer that was cut an empty one
@@ -156,11 +159,16 @@ def _pk(key: FeatureKey) -> str:
 
 
 def _row(key: FeatureKey, item: Item) -> FeatureRow | None:
-    as_of = item.get("as_of", {}).get("N")
-    if as_of is None:
+    try:
+        as_of_ms = int(item["as_of"]["N"])
+    except (KeyError, ValueError):
         return None  # a row of unknown age could be any age, so it is as good as none
-    values = {name: _read(value) for name, value in item.items() if name not in ("pk", "as_of")}
-    return FeatureRow(key, int(as_of), values)
+    values = {
+        name: _read(value)
+        for name, value in item.items()
+        if name not in ("pk", "as_of") and "NULL" not in value  # whose content is `true`, and no boolean
+    }
+    return FeatureRow(key, as_of_ms, values)
 
 
 def _read(value: Mapping[str, Any]) -> Any:

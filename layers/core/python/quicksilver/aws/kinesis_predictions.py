@@ -42,7 +42,10 @@ class KinesisPredictionStream:
                     return pending
                 continue
             # PutRecords answers 200 and may still have refused some: each result says so itself.
-            results = response["Records"]
+            results = response.get("Records", ())
+            if len(results) != len(pending):
+                logger.warning("PutRecords failed", extra={"error": "no result for each record"})
+                continue
             pending = [entry for entry, result in zip(pending, results, strict=True) if "ErrorCode" in result]
             if not pending:
                 return ()
