@@ -14,11 +14,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from bench.runtime_api import RuntimeApi
+from bench.runtime_api import RuntimeApi, RuntimeFailed
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -72,7 +73,7 @@ class ExecutionEnvironment:
             stderr=subprocess.STDOUT,
         )
         try:
-            self._api.wait_frozen(timeout)
+            self._wait_initialized(timeout)
         except Exception as error:
             error.add_note(self.output)
             self.stop()
@@ -114,6 +115,17 @@ class ExecutionEnvironment:
     def __exit__(self, *_: object) -> None:
         self.stop()
         self._output.close()
+
+    def _wait_initialized(self, timeout: float) -> None:
+        give_up = time.monotonic() + timeout
+        while True:
+            try:
+                return self._api.wait_frozen(0.5)
+            except RuntimeFailed as error:
+                code = self._running().poll()
+                if code is not None or time.monotonic() > give_up:
+                    error.add_note(f"exit code: {code}")
+                    raise
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:

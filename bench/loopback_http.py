@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import socketserver
+import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -30,14 +31,17 @@ class Answer:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    cut: bool = False
+    """Whether the connection is reset in the middle of it."""
 
 
 class LoopbackServer:
     """Answers requests by a function, each connection in a thread. ``None`` closes the connection unanswered."""
 
-    def __init__(self, answer: Callable[[Request], Answer | None]) -> None:
-        self._server = _Server(("127.0.0.1", 0), answer)
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+    def __init__(self, answer: Callable[[Request], Answer | None], port: int = 0) -> None:
+        self._server = _Server(("127.0.0.1", port), answer)
+        self.port: int = self._server.server_address[1]
+        self.address = f"127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     def start(self) -> None:
@@ -72,7 +76,12 @@ class _Connection(socketserver.BaseRequestHandler):
                 answer = self.server.answer(request)
                 if answer is None:
                     return
-                self.request.sendall(_serialized(answer))
+                data = _serialized(answer)
+                if answer.cut:
+                    self.request.sendall(data[:-1])
+                    self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return
+                self.request.sendall(data)
         except OSError:
             return  # the client is gone; what it did not do, others notice
 
@@ -92,11 +101,14 @@ class _Connection(socketserver.BaseRequestHandler):
         if headers.get("expect", "").lower() == "100-continue":  # botocore asks before it sends an object
             self.request.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         length = int(headers.get("content-length", "0"))
-        while len(body) < length:
+        parts, missing = [body], length - len(body)
+        while missing > 0:
             received = self.request.recv(65_536)
             if not received:
                 return None
-            body += received
+            parts.append(received)
+            missing -= len(received)
+        body = b"".join(parts)
         self._unread = body[length:]
         return Request(method, path, headers, body[:length], at_ns)
 

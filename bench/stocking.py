@@ -5,7 +5,7 @@ Whatever layout the registry gives its items, the function under the bench finds
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
 
@@ -25,12 +25,14 @@ from quicksilver.registry import Registry, Stores
 from quicksilver.routing import sole_champion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from quicksilver.evaluator import Evaluator
 
 FEATURES_TABLE = "features"
 STREAM = "predictions"
-_REGISTRY_TABLE = "registry"
-_BUCKET = "models"
+REGISTRY_TABLE = "registry"
+BUCKET, ARCHIVE = "models", "archive"
 _KEY = "arn:aws:kms:us-east-1:000000000000:key/bench"
 _AUTHOR, _APPROVER = "arn:aws:iam::000000000000:user/ada", "arn:aws:iam::000000000000:user/grace"
 
@@ -38,10 +40,10 @@ FUNCTION_ENVIRONMENT = {
     "QUICKSILVER_STAGE": "bench",
     "QUICKSILVER_ENDPOINT": ENDPOINT,
     "QUICKSILVER_FEATURES_TABLE": FEATURES_TABLE,
-    "QUICKSILVER_REGISTRY_TABLE": _REGISTRY_TABLE,
+    "QUICKSILVER_REGISTRY_TABLE": REGISTRY_TABLE,
     "QUICKSILVER_PREDICTIONS_STREAM": STREAM,
-    "QUICKSILVER_MODELS_BUCKET": _BUCKET,
-    "QUICKSILVER_ARCHIVE_BUCKET": "archive",
+    "QUICKSILVER_MODELS_BUCKET": BUCKET,
+    "QUICKSILVER_ARCHIVE_BUCKET": ARCHIVE,
     "QUICKSILVER_SIGNING_KEY": _KEY,
     "POWERTOOLS_SERVICE_NAME": f"score-{ENDPOINT}",
     "POWERTOOLS_METRICS_NAMESPACE": "Quicksilver",
@@ -49,35 +51,54 @@ FUNCTION_ENVIRONMENT = {
 """What the stacks would write for the score function of the bench's endpoint."""
 
 
-def stock(aws: StubAws, model: BenchModel) -> None:
+class Address(Protocol):
+    """Where the stub is, whoever runs it."""
+
+    @property
+    def url(self) -> str: ...
+
+
+def stock(aws: Address, model: BenchModel) -> None:
     """Make the model the endpoint's champion and write its feature rows."""
-    dynamodb = client(aws, "dynamodb")
-    artifacts = S3ArtifactStore(client(aws, "s3"), _BUCKET)
     policy = Policy(endpoint=ENDPOINT, version=1, cutoff=0.5)
-    registry = Registry(
-        Stores(DynamoDBRegistryStore(dynamodb, _REGISTRY_TABLE), artifacts, artifacts),
-        signer=KmsSigner(client(aws, "kms"), _KEY),
-        policies={ENDPOINT: policy},
-        load=LightGBMEvaluator,
-        clock=SystemClock(),
-        pause=pause,
-    )
-    artifacts.put(model.package.sha256, model.package.files)
+    registry = registry_on(aws, {ENDPOINT: policy})
+    artifact_store(aws).put(model.package.sha256, model.package.files)
     name = registry.register(ENDPOINT, model.package.sha256, who=_AUTHOR).name
     registry.add_evidence(name, _passed(model, policy), who=_AUTHOR)
     approved = registry.approve(name, reason="The bench needs it.", who=_APPROVER)
     registry.set_route(ENDPOINT, [sole_champion(approved)], reason="The bench needs it.", who=_APPROVER)
-    store = DynamoDBFeatureStore(
-        dynamodb, FEATURES_TABLE, attempt_seconds=1, pause=pause, metrics=MemoryMetrics()
+    feature_store(aws).write(feature_rows(model, SystemClock().now_ms()))
+
+
+def registry_on(
+    aws: Address, policies: Mapping[str, Policy], load: Callable[[bytes], Evaluator] = LightGBMEvaluator
+) -> Registry:
+    artifacts = artifact_store(aws)
+    return Registry(
+        Stores(DynamoDBRegistryStore(client(aws, "dynamodb"), REGISTRY_TABLE), artifacts, artifacts),
+        signer=KmsSigner(client(aws, "kms"), _KEY),
+        policies=policies,
+        load=load,
+        clock=SystemClock(),
+        pause=pause,
     )
-    store.write(feature_rows(model, SystemClock().now_ms()))
+
+
+def artifact_store(aws: Address) -> S3ArtifactStore:
+    return S3ArtifactStore(client(aws, "s3"), BUCKET)
+
+
+def feature_store(aws: Address) -> DynamoDBFeatureStore:
+    return DynamoDBFeatureStore(
+        client(aws, "dynamodb"), FEATURES_TABLE, attempt_seconds=1, pause=pause, metrics=MemoryMetrics()
+    )
 
 
 def function_environment(aws: StubAws) -> Mapping[str, str]:
     return {**aws.environment, **FUNCTION_ENVIRONMENT}
 
 
-def client(aws: StubAws, service: str) -> Any:
+def client(aws: Address, service: str) -> Any:
     """A client of the stub, for whoever prepares a bench."""
     return boto3.client(
         service,
