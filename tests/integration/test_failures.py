@@ -22,34 +22,39 @@ def counted(logs: str, metric: str) -> int:
     return int(sum(sum(line.get(metric, ())) for line in lines))
 
 
-def test_a_model_with_a_flipped_byte_is_refused_at_load_and_the_endpoint_answers_503(
+def test_a_model_with_a_flipped_byte_is_refused_at_load_and_the_champion_before_answers(
     stack: LocalStack, request_body: Body
 ) -> None:
     from quicksilver.contract import Contract
 
-    trained = train(Contract.model_validate({**contract_content(), "endpoint": "credit-line"}))
-    package = trained.pack(golden=5)
-    stack.approve(package, "credit-line")
+    def answered(model: str) -> Any:
+        answer = stack.score(request_body, endpoint="credit-line")
+        return answer.status == 200 and answer.content["model"] == model and answer
+
+    contract = Contract.model_validate({**contract_content(), "endpoint": "credit-line"})
+    before = stack.put_champion(train(contract, seed=11).pack(golden=5), "credit-line")
+    eventually(lambda: answered(before), "the endpoint answers by the first champion")
+
+    package = train(contract).pack(golden=5)
+    model = stack.approve(package, "credit-line")
     key = f"packages/{package.sha256}/{MODEL}"
     altered = bytearray(package.files[MODEL])
     altered[len(altered) // 2] ^= 1
     stack.client("s3").put_object(Bucket=stack.outputs["ModelsBucket"], Key=key, Body=bytes(altered))
     stack.put_champion(package, "credit-line")
 
-    answer = stack.score(request_body, endpoint="credit-line")
-    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    note = {"model": model, "cause": "not_loaded", "policy": "last_good"}
+    answer = eventually(
+        lambda: (answer := answered(before)) and note in answer.content["degraded"] and answer,
+        "the champion before answers, and says so",
+    )
     assert package.sha256 not in json.dumps(answer.content)
-    model = stack.registry.current_route("credit-line").champion.model
     sentence = f"{model} cannot be loaded: The package is altered: {MODEL} is not what its SHA-256 says."
     eventually(lambda: sentence in stack.logs("credit-line"), "the log names the altered file")
 
     stack.client("s3").put_object(Bucket=stack.outputs["ModelsBucket"], Key=key, Body=package.files[MODEL])
-    healed = eventually(
-        lambda: (answer := stack.score(request_body, endpoint="credit-line")).status == 200 and answer,
-        "the endpoint answers once the artefact is whole again",
-    )
-    assert healed.content["model"] == model
+    healed = eventually(lambda: answered(model), "the new champion answers once its artefact is whole again")
+    assert note not in healed.content["degraded"]
 
 
 def test_a_missing_stream_costs_no_answer_and_no_record(stack: LocalStack, request_body: Body) -> None:

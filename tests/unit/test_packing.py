@@ -251,7 +251,7 @@ def test_columns_of_different_lengths_are_named() -> None:
 
 
 def test_a_fallback_score_that_is_no_probability_does_not_fit_a_classifier(trained: Trained) -> None:
-    contract = trained.contract.model_copy(update={"fallback_score": 1.5})
+    contract = Contract.model_validate({**contract_content(), "fallback_score": 1.5})
     with pytest.raises(InvalidPackage) as refusal:
         dataclasses.replace(trained, contract=contract).pack()
     assert [field.field for field in refusal.value.fields] == ["fallback_score"]

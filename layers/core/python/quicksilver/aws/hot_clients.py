@@ -20,9 +20,13 @@ _VARIANTS = ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
 
 
 def hot_client(
-    service: str, seconds: float, *, attempts: int = 1, environment: Mapping[str, str] = os.environ
+    service: str, seconds: float, *, attempts: int = 1, environment: Mapping[str, str] | None = None
 ) -> Any:
-    """A client whose every attempt ends within ``seconds``; ``attempts`` other than 1 is for S3 only."""
+    """A client whose every attempt ends within ``seconds``; ``attempts`` other than 1 is for S3 only.
+
+    ``environment`` is this process's, as it is at the call, unless another is given.
+    """
+    environment = os.environ if environment is None else environment
     if needs_boto3(service, environment):
         from quicksilver.aws.clients import client, within
 
