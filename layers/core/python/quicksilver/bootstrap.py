@@ -85,7 +85,6 @@ class ScoreFunction:
     """Everything the score handler uses."""
 
     scorer: Scorer
-    metrics: EmfMetrics
     after_response: AfterResponse
     idempotency: Idempotency | None = None
 
@@ -150,16 +149,18 @@ def score_function() -> ScoreFunction:
     )
     serving.refresh_if_due()
     work = each(log.flush, serving.refresh_if_due, metrics.flush)
-    idempotency = _idempotency(settings, dynamodb, metrics) if settings.idempotency_table else None
+    idempotency = _idempotency(settings, dynamodb, clock, metrics) if settings.idempotency_table else None
     if extension is None or termination is None:
-        return ScoreFunction(scorer, metrics, Inline(work), idempotency)
+        return ScoreFunction(scorer, Inline(work), idempotency)
     termination.then(each(log.drain, metrics.flush))
     after_response = Extension(extension, work, metrics)
     after_response.start()
-    return ScoreFunction(scorer, metrics, after_response, idempotency)
+    return ScoreFunction(scorer, after_response, idempotency)
 
 
-def _idempotency(settings: ScoreSettings, dynamodb: Any, metrics: EmfMetrics) -> Idempotency:
+def _idempotency(
+    settings: ScoreSettings, dynamodb: Any, clock: SystemClock, metrics: EmfMetrics
+) -> Idempotency:
     # Imported here: most endpoints do without.
     from quicksilver.aws.dynamodb_idempotency import DynamoDBIdempotencyStore
     from quicksilver.idempotency import Idempotency
@@ -167,7 +168,7 @@ def _idempotency(settings: ScoreSettings, dynamodb: Any, metrics: EmfMetrics) ->
     return Idempotency(
         settings.endpoint,
         DynamoDBIdempotencyStore(dynamodb, settings.idempotency_table, pause=pause),
-        clock=SystemClock(),
+        clock=clock,
         metrics=metrics,
         pause=pause,
         new_attempt=lambda: os.urandom(16).hex(),

@@ -67,8 +67,7 @@ def decide(
     Raises ``InvalidRequest`` for values the assigned arm's contract refuses, and ``FeaturesLate`` or ``NotEvaluated``
     where no rung can answer and the contract declares no fallback score.
     """
-    failed: list[tuple[str, ModelCause]] = []
-    first: Unavailable | None = None
+    failed: list[tuple[str, Unavailable]] = []
     for arm, model, policy in routed.loaded.ladder(routed.arm):
         try:
             vector = _vector(routed, model, reading, now_ms)
@@ -82,12 +81,11 @@ def decide(
             if isinstance(error, InvalidRequest):
                 raise
             # No rung would read the features any sooner.
-            return _fallback(routed, [(model.name, ModelCause.FEATURES_LATE)], error)
+            return _fallback(routed, [(model.name, error)])
         except NotEvaluated as error:
             metrics.count(Metric.MODELS_NOT_EVALUATED)
             logger.error("%s was not evaluated: %s", model.name, error)
-            failed.append((model.name, ModelCause.NOT_EVALUATED))
-            first = first or error
+            failed.append((model.name, error))
             continue
         if explained and explained.explained_by is not ExplainedBy.KERNEL:
             metrics.count(Metric.EXPLAINED_BY_LIGHTGBM)
@@ -102,7 +100,7 @@ def decide(
             vector=vector,
             degraded=(*vector.degraded, *routed.loaded.notes, *_named(failed, policy)),
         )
-    return _fallback(routed, failed, first)
+    return _fallback(routed, failed)
 
 
 def _vector(routed: Routed, model: LoadedModel, reading: FeatureReading, now_ms: int) -> Vector:
@@ -117,12 +115,12 @@ def _evaluate(model: LoadedModel, vector: Vector, wanted: Wanted) -> tuple[float
     return evaluation.raw_score, evaluation
 
 
-def _fallback(
-    routed: Routed, failed: Sequence[tuple[str, ModelCause]], error: Unavailable | None
-) -> Decision:
+def _fallback(routed: Routed, failed: Sequence[tuple[str, Unavailable]]) -> Decision:
+    """The declared score, or what kept the assigned arm, which is asked first, from answering."""
     contract = routed.model.contract
+    error = failed[0][1]
     if contract.fallback_score is None:
-        raise error or NotEvaluated("No model version could be evaluated.")
+        raise error
     late = error.features if isinstance(error, FeaturesLate) else ()
     return Decision(
         arm=routed.arm,
@@ -141,6 +139,10 @@ def _fallback(
     )
 
 
-def _named(failed: Sequence[tuple[str, ModelCause]], policy: ModelPolicy | None) -> list[DegradedModel]:
+def _named(failed: Sequence[tuple[str, Unavailable]], policy: ModelPolicy | None) -> list[DegradedModel]:
     """The rungs that failed, with what answered in their place; there is no failure without such a policy."""
-    return [DegradedModel(model=name, cause=cause, policy=policy) for name, cause in failed if policy]
+    return [DegradedModel(model=name, cause=_cause(error), policy=policy) for name, error in failed if policy]
+
+
+def _cause(error: Unavailable) -> ModelCause:
+    return ModelCause.FEATURES_LATE if isinstance(error, FeaturesLate) else ModelCause.NOT_EVALUATED

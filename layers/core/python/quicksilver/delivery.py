@@ -91,7 +91,7 @@ class PredictionLog:
                     return entries
                 self._pending += entries
             return ()
-        refused = self._put(entries)
+        refused = _put(self._stream, entries)
         # Not held back: their decisions are not given, so records of them would be wrong.
         return refused if refused and not self._keep(refused) else ()
 
@@ -101,7 +101,7 @@ class PredictionLog:
             entries = self._snapshot()
             if not entries:
                 return
-            refused = self._put(entries)
+            refused = _put(self._stream, entries)
             self._settle(len(entries), refused)
             if not refused:
                 return
@@ -123,7 +123,7 @@ class PredictionLog:
             entries = self._pending[::-1]
         if not entries:
             return
-        refused = _within(LAST_PUT_SECONDS, lambda: self._put(entries))
+        refused = _within(LAST_PUT_SECONDS, lambda: _put(self._stream, entries))
         left = entries if refused is None else refused
         if left and not _within(LAST_KEEP_SECONDS, lambda: self._keep(left)):
             self._metrics.count(Metric.PREDICTIONS_LOST, len(left))
@@ -137,9 +137,6 @@ class PredictionLog:
         with self._changing:
             # Others may have been added behind those that were sent.
             self._pending[:sent] = left
-
-    def _put(self, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
-        return [entry for batch in batches(entries) for entry in self._stream.put(batch)]
 
     def _keep(self, refused: Sequence[LogEntry]) -> bool:
         self._metrics.count(Metric.PREDICTIONS_UNDELIVERED, len(refused))
@@ -185,7 +182,7 @@ def redeliver(stream: PredictionStream, undelivered: UndeliveredStore) -> Redeli
             unreadable += 1
             logger.error("%s", error, extra={"fields": [str(field) for field in error.fields]})
             continue
-        refused = [entry for batch in batches(entries) for entry in stream.put(batch)]
+        refused = _put(stream, entries)
         delivered += len(entries) - len(refused)
         if refused:
             if len(refused) < len(entries):
@@ -193,6 +190,11 @@ def redeliver(stream: PredictionStream, undelivered: UndeliveredStore) -> Redeli
             return Redelivery(delivered, len(refused), unreadable)
         undelivered.discard(name)
     return Redelivery(delivered, 0, unreadable)
+
+
+def _put(stream: PredictionStream, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
+    """Put entries on the stream, as many calls as that takes; returns those not accepted."""
+    return [entry for batch in batches(entries) for entry in stream.put(batch)]
 
 
 def batches(entries: Sequence[LogEntry]) -> Iterator[Sequence[LogEntry]]:

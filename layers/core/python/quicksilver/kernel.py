@@ -15,7 +15,7 @@ from typing import Any
 
 from quicksilver.errors import KernelRefused, ModelNotLoadable
 
-_REFUSED, _UNSUPPORTED = 1, 2  # enum qs_status in quicksilver.h
+_UNSUPPORTED = 2  # enum qs_status in quicksilver.h
 _ALIGNMENT = 64
 
 Row = ctypes.Array[ctypes.c_double]

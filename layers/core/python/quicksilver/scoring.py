@@ -22,7 +22,6 @@ from quicksilver.stopwatch import Step, Stopwatch
 COMPUTE_MS = 10
 """What is kept of a request's budget for what follows the last read; at most a fifth of a shorter budget."""
 
-
 _AS_USUAL = Asked()
 
 

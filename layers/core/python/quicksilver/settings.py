@@ -40,10 +40,10 @@ class ScoreSettings(BaseSettings):
     """The KMS key whose signature makes an approval; an arm without one is not loaded."""
     deadline_ms: Annotated[int, Field(ge=10, le=28_000)] = 1_000
     """Time from the start of a request within which every dependency must have answered."""
-    log_before_response: bool = False
-    """Whether an answer waits until the stream or the store has its record, and is refused if neither takes it."""
     batch_deadline_ms: Annotated[int, Field(ge=10, le=28_000)] = 1_000
     """The same for a batch, whose features take several reads."""
+    log_before_response: bool = False
+    """Whether an answer waits until the stream or the store has its record, and is refused if neither takes it."""
     timeout_seconds: Annotated[int, Field(ge=1, le=900)] = 16
     """When Lambda ends a run of this function: an attempt to answer is over by then."""
     idempotency_table: str = ""

@@ -10,7 +10,6 @@ https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html
 from __future__ import annotations
 
 import json
-import os
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
@@ -46,7 +45,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), default=_blob).encode
 
 
 class JsonClient:
-    """Safe to use from several threads. Region, endpoint and credentials come from the environment."""
+    """Safe to use from several threads. Region, endpoint and credentials come from ``environment``."""
 
     service: ClassVar[str]
     _target: ClassVar[str]
@@ -59,7 +58,7 @@ class JsonClient:
         self,
         limits: Limits,
         *,
-        environment: Mapping[str, str] = os.environ,
+        environment: Mapping[str, str],
         credentials: Callable[[], Keys] | None = None,
     ) -> None:
         region = region_from(environment)

@@ -11,7 +11,6 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from base64 import b64encode
@@ -56,7 +55,7 @@ class S3Client:
         *,
         attempts: int = 1,
         pause: Callable[[int], None],
-        environment: Mapping[str, str] = os.environ,
+        environment: Mapping[str, str],
         credentials: Callable[[], Keys] | None = None,
     ) -> None:
         region = region_from(environment)
