@@ -6,6 +6,7 @@ it has nothing to answer the lean clients with.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,7 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_idempotency import DynamoDBIdempotencyStore
@@ -91,6 +93,15 @@ def make_client(
             ("DEFAULT_REGION", "us-east-1"),
         ):
             monkeypatch.setenv(f"AWS_{name}", value)
+        answer, one_at_a_time = BotocoreStubber.__call__, threading.Lock()
+
+        def in_turn(*arguments: Any, **more: Any) -> Any:
+            with one_at_a_time:
+                return answer(*arguments, **more)
+
+        # moto copies its tables unlocked while other threads write, so a transaction is not whole there. AWS answers
+        # each call as if it were alone; writers still race between their calls.
+        monkeypatch.setattr(BotocoreStubber, "__call__", in_turn)
         with mock_aws():
             yield boto3.client
 
