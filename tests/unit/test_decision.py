@@ -66,7 +66,7 @@ def test_the_last_good_champion_answers_for_one_that_cannot(
         before.raw_score,
         Status.SCORED,
     )
-    assert (record.route, record.arm.share_bp) == (2, 0)
+    assert (record.route, record.arm.model) == (2, "card-fraud@2")
     assert [item.model_dump() for item in record.degraded] == [
         {"model": "card-fraud@2", "cause": "not_evaluated", "policy": "last_good"}
     ]

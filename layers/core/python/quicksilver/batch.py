@@ -57,8 +57,8 @@ def score_batch(scorer: Scorer, body: str | bytes | None, caller: Caller, asked:
     watch.mark(Step.ROUTE)
 
     found = [item for item in routed if isinstance(item, Routed)]
-    keys = tuple(dict.fromkeys(key for item in found for key in item.keys.values()))
-    names = tuple(dict.fromkeys(name for item in found for name in item.model.contract.online_names))
+    keys = tuple(dict.fromkeys(key for item in found for key in item.rows))
+    names = tuple(dict.fromkeys(name for item in found for name in item.names))
     reading = scorer.features.read(keys, names, deadline)
     watch.mark(Step.FEATURES)
 

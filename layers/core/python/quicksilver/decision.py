@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quicksilver.contract import MissingPolicy
-from quicksilver.errors import FeaturesLate, InvalidRequest, NotEvaluated, Unavailable
+from quicksilver.errors import FeaturesLate, InvalidRequest, NotEvaluated, QuicksilverError
 from quicksilver.evaluator import Evaluation, ExplainedBy
 from quicksilver.fallback import DegradedModel, ModelCause, ModelPolicy
-from quicksilver.features import Cause, Degraded, Vector, build_vector, feature_keys
+from quicksilver.features import Cause, Degraded, Vector, build_vector, check_names, feature_keys
 from quicksilver.metrics import Metric
 from quicksilver.ports import FeatureKey, FeatureReading, Metrics
 from quicksilver.prediction import Status
 from quicksilver.reasons import Reason, Wanted, reasons_for
 from quicksilver.request import ScoreRequest
-from quicksilver.routing import Arm
+from quicksilver.routing import Arm, Role
 from quicksilver.serving import LoadedModel, LoadedRoute
 from quicksilver.stopwatch import Step, Stopwatch
 
@@ -30,20 +30,28 @@ NO_VECTOR = Vector((), (), {})
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """A request with the arm that should answer it, and the feature rows that arm's contract asks for, by group."""
+    """A request with the arm that should answer it, and the feature rows that arm's contract asks for, by group.
+
+    ``names`` are the features to read of ``rows``; both cover the champion's contract too, which is asked next.
+    """
 
     request: ScoreRequest
     loaded: LoadedRoute
     arm: Arm
     model: LoadedModel
     keys: Mapping[str, FeatureKey]
+    rows: tuple[FeatureKey, ...]
+    names: tuple[str, ...]
+
+    @property
+    def by_champion(self) -> bool:
+        return self.arm.role is Role.CHAMPION
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What is answered, and by whom. ``raw_score`` is empty where no model ran, ``explained`` where nothing was to be explained."""
 
-    arm: Arm
     model: LoadedModel
     status: Status
     score: float
@@ -64,24 +72,27 @@ def decide(
 ) -> Decision:
     """Score a request by the arm it is assigned to, or by the next rung of the ladder that can.
 
-    Raises ``InvalidRequest`` for values the assigned arm's contract refuses, and ``FeaturesLate`` or ``NotEvaluated``
-    where no rung can answer and the contract declares no fallback score.
+    Raises ``InvalidRequest`` for values the champion's contract refuses: callers are fitted to it, so what another
+    arm's refuses is that arm's failure. Raises ``FeaturesLate`` or ``NotEvaluated`` where no rung can answer and the
+    contract declares no fallback score.
     """
-    failed: list[tuple[str, Unavailable]] = []
-    for arm, model, policy in routed.loaded.ladder(routed.arm):
+    failed: list[tuple[str, QuicksilverError]] = []
+    for model, policy in routed.loaded.ladder(routed.arm):
         try:
             vector = _vector(routed, model, reading, now_ms)
             watch.mark(Step.VECTOR)
             raw_score, explained = _evaluate(model, vector, wanted)
             watch.mark(Step.SCORE)
         except (InvalidRequest, FeaturesLate) as error:
-            # A lower rung has a contract of its own, which this request was not made for: it cannot help.
-            if model is not routed.model:
+            if policy is ModelPolicy.LAST_GOOD:
+                continue  # its contract is not what callers are fitted to
+            if policy is None and not routed.by_champion:
+                failed.append((model.name, error))
                 continue
             if isinstance(error, InvalidRequest):
                 raise
             # No rung would read the features any sooner.
-            return _fallback(routed, [(model.name, error)])
+            return _fallback(routed, [*failed, (model.name, error)])
         except NotEvaluated as error:
             metrics.count(Metric.MODELS_NOT_EVALUATED)
             logger.error("%s was not evaluated: %s", model.name, error)
@@ -90,7 +101,6 @@ def decide(
         if explained and explained.explained_by is not ExplainedBy.KERNEL:
             metrics.count(Metric.EXPLAINED_BY_LIGHTGBM)
         return Decision(
-            arm=arm,
             model=model,
             status=Status.REFER if vector.refer else Status.SCORED,
             score=model.evaluator.score(raw_score),
@@ -104,7 +114,12 @@ def decide(
 
 
 def _vector(routed: Routed, model: LoadedModel, reading: FeatureReading, now_ms: int) -> Vector:
-    keys = routed.keys if model is routed.model else feature_keys(model.contract, routed.request)
+    if model is not routed.model:
+        keys: Mapping[str, FeatureKey] = feature_keys(model.contract, routed.request)
+    else:
+        keys = routed.keys
+        if not routed.by_champion:
+            check_names(model.contract, routed.request)
     return build_vector(model.contract, routed.request, keys, reading, now_ms)
 
 
@@ -115,18 +130,17 @@ def _evaluate(model: LoadedModel, vector: Vector, wanted: Wanted) -> tuple[float
     return evaluation.raw_score, evaluation
 
 
-def _fallback(routed: Routed, failed: Sequence[tuple[str, Unavailable]]) -> Decision:
-    """The declared score, or what kept the assigned arm, which is asked first, from answering."""
-    contract = routed.model.contract
-    error = failed[0][1]
-    if contract.fallback_score is None:
+def _fallback(routed: Routed, failed: Sequence[tuple[str, QuicksilverError]]) -> Decision:
+    """The score that the champion's contract declares, or what kept the first rung that could have from answering."""
+    champion = routed.loaded.champion
+    error = next(error for _, error in failed if not isinstance(error, InvalidRequest))
+    if champion.contract.fallback_score is None:
         raise error
     late = error.features if isinstance(error, FeaturesLate) else ()
     return Decision(
-        arm=routed.arm,
-        model=routed.model,
+        model=champion,
         status=Status.FALLBACK,
-        score=contract.fallback_score,
+        score=champion.contract.fallback_score,
         raw_score=None,
         explained=None,
         reasons=(),
@@ -139,10 +153,12 @@ def _fallback(routed: Routed, failed: Sequence[tuple[str, Unavailable]]) -> Deci
     )
 
 
-def _named(failed: Sequence[tuple[str, Unavailable]], policy: ModelPolicy | None) -> list[DegradedModel]:
+def _named(failed: Sequence[tuple[str, QuicksilverError]], policy: ModelPolicy | None) -> list[DegradedModel]:
     """The rungs that failed, with what answered in their place; there is no failure without such a policy."""
     return [DegradedModel(model=name, cause=_cause(error), policy=policy) for name, error in failed if policy]
 
 
-def _cause(error: Unavailable) -> ModelCause:
-    return ModelCause.FEATURES_LATE if isinstance(error, FeaturesLate) else ModelCause.NOT_EVALUATED
+def _cause(error: QuicksilverError) -> ModelCause:
+    if isinstance(error, FeaturesLate):
+        return ModelCause.FEATURES_LATE
+    return ModelCause.REFUSED if isinstance(error, InvalidRequest) else ModelCause.NOT_EVALUATED

@@ -18,6 +18,7 @@ class ModelCause(StrEnum):
 
     NOT_EVALUATED = "not_evaluated"  # it gave no usable score for this vector
     NOT_LOADED = "not_loaded"  # the current route names it, and it could not be loaded here
+    REFUSED = "refused"  # its contract refuses a request that the champion's takes
     FEATURES_LATE = "features_late"  # a feature that its contract insists on was not read in time
     OUTDATED = "outdated"  # it answered, and a newer route is still to be loaded
     UNCONFIRMED = "unconfirmed"  # it answered, and the registry has not confirmed its route for too long

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from quicksilver.history import Entry, Head
 from quicksilver.metrics import Metric
 from quicksilver.model_version import ModelVersion
+from quicksilver.rollup import Period
 from quicksilver.routing import Route
 
 
@@ -260,3 +261,11 @@ class UndeliveredStore(Protocol):
         ...
 
     def discard(self, batch: str) -> None: ...
+
+
+class RollupStore(Protocol):
+    """What each arm did in each period."""
+
+    def periods(self, endpoint: str, *, since_ms: int, until_ms: int) -> Sequence[Period]:
+        """The endpoint's periods that start in [since, until) and have a record, by time. Raises ``Unavailable``."""
+        ...

@@ -33,8 +33,12 @@ class _Value(BaseModel):
 
 
 class ServedArm(_Value):
+    """The arm an entity is assigned to. ``holdout`` says that it is so whatever the shares are."""
+
+    model: ModelName
     role: Role
     share_bp: int
+    holdout: bool
 
 
 class Timings(_Value):
@@ -52,7 +56,8 @@ class Timings(_Value):
 class ScoreResponse(_Value):
     """The answer to one scoring request.
 
-    ``raw_score`` is null for a fallback, and ``explained_by`` where nothing was explained.
+    ``raw_score`` is null for a fallback, and ``explained_by`` where nothing was explained. ``model`` is what answered:
+    the model version of ``arm``, or what ``degraded`` says answered instead.
     """
 
     prediction_id: str
@@ -80,7 +85,7 @@ class PredictionRecord(ScoreResponse):
     ``keys`` are the rows the online features were read from, for joins with outcomes and replay.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     stage: str
     time: str
     request_id: str

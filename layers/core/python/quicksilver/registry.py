@@ -8,13 +8,15 @@ the store, and here a reason to look again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from quicksilver.contract import contract_field_errors
 from quicksilver.errors import FieldError, InvalidPackage, InvalidRoute, NotAllowed, NotFound
 from quicksilver.evaluator import Evaluator
+from quicksilver.experiment_plan import Experiment
 from quicksilver.gates.policy import Policy, refuse_protected_inputs
 from quicksilver.gates.report import GateReport, Outcome
 from quicksilver.history import Action, Entry, Head
@@ -22,6 +24,7 @@ from quicksilver.model_version import MODEL_NAME, Approval, ModelVersion, Overri
 from quicksilver.package import check_model, open_package
 from quicksilver.ports import ArtifactStore, Clock, EvidenceStore, RegistryStore, Signer
 from quicksilver.registry_commit import Committer, Decision, NothingToDo, Rule
+from quicksilver.rollout_plan import Rollout
 from quicksilver.routing import Arm, Role, Route
 
 
@@ -31,6 +34,27 @@ class Stores(NamedTuple):
     registry: RegistryStore
     artifacts: ArtifactStore
     evidence: EvidenceStore
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDraft:
+    """What a route will be, but for what the registry itself gives it.
+
+    Without a ``salt`` of its own it has the endpoint's, which never changes, so that an entity keeps its place.
+    """
+
+    arms: tuple[Arm, ...]
+    salt: str | None = None
+    holdout_bp: int = 0
+    rollout: Rollout | None = None
+    experiment: Experiment | None = None
+
+
+def moved_by(route: Route) -> str | None:
+    """What moves a route, in words; none where only people do."""
+    if route.rollout:
+        return f"The rollout of {route.rollout.model}"
+    return f"The experiment with {route.experiment.challenger}" if route.experiment else None
 
 
 class Registry:
@@ -257,21 +281,49 @@ class Registry:
     ) -> Route:
         """Make these arms the endpoint's route, under the next number.
 
-        ``expected`` is the number of the route the caller has seen: another one now is a ``Conflict``.
-        The salt is the endpoint's own and never changes, so an entity keeps its place from route to route.
-        Raises ``InvalidRoute`` naming the reason, also for an arm that is not approved.
+        ``expected`` is the number of the route the caller has seen: another one now is not allowed.
+        Raises ``InvalidRoute`` naming the reason, also for an arm that is not approved, and ``NotAllowed`` while a
+        rollout or an experiment moves the route.
+        """
+
+        def draft(current: Route | None, _: int, __: str) -> RouteDraft:
+            if current and (moving := moved_by(current)):
+                raise NotAllowed(f"{moving} moves the route of {endpoint}; end it first.")
+            return RouteDraft(tuple(arms), holdout_bp=current.holdout_bp if current else 0)
+
+        return self.change_route(endpoint, draft, reason=reason, who=who, expected=expected)
+
+    def change_route(
+        self,
+        endpoint: str,
+        draft: Callable[[Route | None, int, str], RouteDraft],
+        *,
+        reason: str,
+        who: str,
+        expected: int | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> Route:
+        """Make the route that ``draft`` makes of the current one, the number it will have and the moment.
+
+        ``draft`` decides on the very route that it replaces, and is asked again where a rival was faster.
+        Raises what it raises, ``InvalidRoute``, and ``NotAllowed`` where the route is not the ``expected`` one.
         """
 
         def decide(head: Head, now: str) -> Decision:
             if expected is not None and head.route != expected:
                 raise NotAllowed(f"The route of {endpoint} is {head.route} now, not {expected}; look again.")
             current = self._registry.current_route(endpoint)
+            number = head.route + 1
+            drafted = draft(current, number, now)
             try:
                 route = Route(
                     endpoint=endpoint,
-                    number=head.route + 1,
-                    salt=current.salt if current else f"{endpoint}/route",
-                    arms=tuple(arms),
+                    number=number,
+                    salt=drafted.salt or f"{endpoint}/route",
+                    holdout_bp=drafted.holdout_bp,
+                    arms=drafted.arms,
+                    rollout=drafted.rollout,
+                    experiment=drafted.experiment,
                     author=who,
                     created_at=now,
                 )
@@ -279,8 +331,8 @@ class Registry:
                 raise InvalidRoute("The arms do not make a route.", contract_field_errors(error)) from None
             for arm in route.arms:
                 self._may_be_routed(arm, now)
-            details = {"route": route.model_dump(mode="json")}
-            return Decision(Action.ROUTED, f"route {route.number}", reason, details, route=route)
+            facts = {"route": route.model_dump(mode="json"), **(details or {})}
+            return Decision(Action.ROUTED, f"route {route.number}", reason, facts, route=route)
 
         route = self._committer.commit(endpoint, decide, who=who).route
         assert route is not None  # noqa: S101 - this rule decides on a route

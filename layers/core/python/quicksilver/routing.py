@@ -14,7 +14,9 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from quicksilver.contract import EndpointName
+from quicksilver.experiment_plan import Experiment
 from quicksilver.model_version import ModelName, ModelVersion, Sha256
+from quicksilver.rollout_plan import Rollout
 
 FULL_SHARE_BP = 10_000
 """All of an endpoint's entities, in basis points."""
@@ -51,7 +53,9 @@ def sole_champion(model: ModelVersion) -> Arm:
 class Route(BaseModel):
     """An endpoint's arms at one moment.
 
-    Exactly one champion; a shadow's share is 0; the shares of the arms that answer add up to 10 000.
+    Exactly one champion; a shadow's share is 0; the shares of the arms that answer add up to 10 000. Shares are of the
+    entities outside the holdout, which always see the champion. ``rollout`` and ``experiment`` are what moves the
+    route, where something does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,7 +63,10 @@ class Route(BaseModel):
     endpoint: EndpointName
     number: Annotated[int, Field(ge=1)]
     salt: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")]
+    holdout_bp: Annotated[int, Field(ge=0, le=FULL_SHARE_BP)] = 0
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
+    rollout: Rollout | None = None
+    experiment: Experiment | None = None
     author: Annotated[str, Field(min_length=1)]
     created_at: str
 
@@ -75,6 +82,11 @@ class Route(BaseModel):
         for arm in self.arms:
             if arm.model.rpartition("@")[0] != self.endpoint:
                 raise ValueError(f"{arm.model} is not a model version of {self.endpoint}")
+        answering = [arm.model for arm in self.answering]
+        if len(set(answering)) != len(answering):
+            raise ValueError("a model version answers by one arm only")
+        if self.rollout and self.experiment:
+            raise ValueError("a rollout and an experiment would each disturb what the other measures")
         return self
 
     @cached_property
@@ -92,8 +104,23 @@ class Route(BaseModel):
     def champion(self) -> Arm:
         return next(arm for arm in self.arms if arm.role is Role.CHAMPION)
 
+    @property
+    def answering(self) -> tuple[Arm, ...]:
+        """The arms that answer, which are all but the shadows."""
+        return tuple(arm for arm in self.arms if arm.role is not Role.SHADOW)
+
+    @property
+    def shadows(self) -> tuple[Arm, ...]:
+        return tuple(arm for arm in self.arms if arm.role is Role.SHADOW)
+
+    def holds_out(self, entity_id: str) -> bool:
+        """Whether an entity is in the holdout. Its salt is the endpoint's for ever, whatever the route's own is."""
+        return self.holdout_bp > 0 and bucket(f"{self.endpoint}/holdout", entity_id) < self.holdout_bp
+
     def assign(self, entity_id: str) -> Arm:
         """The arm that answers for an entity."""
+        if self.holds_out(entity_id):
+            return self.champion
         position = bucket(self.salt, entity_id)
         return next(arm for bound, arm in self._bounds if position < bound)
 

@@ -84,9 +84,7 @@ class Scorer:
         routed = route(self.serving.loaded_route(deadline), request)
         watch.mark(Step.ROUTE)
 
-        reading = self.features.read(
-            tuple(routed.keys.values()), routed.model.contract.online_names, deadline
-        )
+        reading = self.features.read(routed.rows, routed.names, deadline)
         watch.mark(Step.FEATURES)
 
         decision = decide(routed, reading, now_ms, asked.reasons, watch, self.metrics)
@@ -135,7 +133,12 @@ class Scorer:
             model=decision.model.name,
             package_sha256=decision.model.package_sha256,
             fingerprint=decision.model.contract.fingerprint,
-            arm=ServedArm(role=decision.arm.role, share_bp=decision.arm.share_bp),
+            arm=ServedArm(
+                model=routed.arm.model,
+                role=routed.arm.role,
+                share_bp=routed.arm.share_bp,
+                holdout=routed.loaded.route.holds_out(routed.request.entity_id),
+            ),
             route=routed.loaded.route.number,
             feature_ages_ms=vector.ages_ms,
             degraded=decision.degraded,
@@ -152,7 +155,14 @@ class Scorer:
 
 
 def route(loaded: LoadedRoute, request: ScoreRequest) -> Routed:
-    """Assign a request to an arm. Raises ``InvalidRequest`` naming what the arm's contract does not know."""
+    """Assign a request to an arm. Raises ``InvalidRequest`` naming what the champion's contract does not know."""
     arm, model = loaded.assign(request.entity_id)
-    check_names(model.contract, request)
-    return Routed(request, loaded, arm, model, feature_keys(model.contract, request))
+    champion = loaded.champion
+    check_names(champion.contract, request)
+    keys = feature_keys(model.contract, request)
+    rows, names = tuple(keys.values()), model.contract.online_names
+    if model.contract.fingerprint != champion.contract.fingerprint:
+        # The champion answers for an arm that cannot, from what is read now.
+        rows = tuple(dict.fromkeys((*rows, *feature_keys(champion.contract, request).values())))
+        names = tuple(dict.fromkeys((*names, *champion.contract.online_names)))
+    return Routed(request, loaded, arm, model, keys, rows, names)

@@ -67,21 +67,13 @@ class LoadedRoute:
         arm = self.route.assign(entity_id)
         return arm, self.models[arm.package_sha256]
 
-    def ladder(self, assigned: Arm) -> Iterator[tuple[Arm, LoadedModel, ModelPolicy | None]]:
+    def ladder(self, assigned: Arm) -> Iterator[tuple[LoadedModel, ModelPolicy | None]]:
         """Who is asked in turn for an entity's score, each with the policy it answers by."""
-        yield assigned, self.models[assigned.package_sha256], None
-        champion = self.route.champion
-        if champion != assigned:
-            yield champion, self.champion, ModelPolicy.CHAMPION
+        yield self.models[assigned.package_sha256], None
+        if assigned.role is not Role.CHAMPION:
+            yield self.champion, ModelPolicy.CHAMPION
         if self.last_good:
-            # It has no part in this route, so no share of its own.
-            arm = Arm(
-                model=self.last_good.name,
-                package_sha256=self.last_good.package_sha256,
-                role=Role.CHAMPION,
-                share_bp=0,
-            )
-            yield arm, self.last_good, ModelPolicy.LAST_GOOD
+            yield self.last_good, ModelPolicy.LAST_GOOD
 
     def noted(self, cause: ModelCause, model: str) -> LoadedRoute:
         """The same, with every answer saying why it is not by the registry's route."""
@@ -190,7 +182,7 @@ class Serving:
         loaded = self._loaded
         if loaded and route.number != loaded.route.number:
             known = self._known()
-            if all(arm.package_sha256 in known for arm in _answering(route)):
+            if all(arm.package_sha256 in known for arm in route.answering):
                 self._take_up(route)
             else:
                 self._loaded = loaded.noted(ModelCause.OUTDATED, route.champion.model)
@@ -221,7 +213,7 @@ class Serving:
         known, before = self._known(), self._loaded
         models = {
             arm.package_sha256: known.get(arm.package_sha256) or self._load_model(arm)
-            for arm in _answering(route)
+            for arm in route.answering
         }
         last_good = None
         if before:
@@ -281,10 +273,6 @@ class Serving:
             raise ModelNotLoadable(f"{arm.model} is not approved.")
         if not self._signer.verify(approval.digest, approval.signature_bytes):
             raise ModelNotLoadable(f"the signature of {arm.model}'s approval does not verify.")
-
-
-def _answering(route: Route) -> list[Arm]:
-    return [arm for arm in route.arms if arm.role is not Role.SHADOW]
 
 
 def _is_outage(error: ModelNotLoadable) -> bool:
