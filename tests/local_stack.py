@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
+from quicksilver.archive import PREDICTIONS
 from quicksilver.aws.api import ApiAnswer
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.gates.policy import Policy
@@ -23,7 +23,6 @@ from quicksilver.local.emulator import Emulator
 from quicksilver.local.people import PEOPLE
 from quicksilver.package import Package
 from quicksilver.routing import sole_champion
-from quicksilver.sql import query_predictions
 from tests.approvals import report
 
 T = TypeVar("T")
@@ -99,14 +98,12 @@ class LocalStack(DeployedStage):
         return "\n".join(event["message"] for page in pages for event in page["events"])
 
     def archived(self, prediction_ids: Iterable[str]) -> list[dict[str, Any]]:
-        """The archived records of these predictions, whole, as they stand now."""
-        wanted = ", ".join(f"'{prediction_id}'" for prediction_id in prediction_ids)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, "predictions.jsonl")
-            with file.open("wb") as target:
-                self.archive.copy_to(target)
-            sql = f"select * from predictions where prediction_id in ({wanted})"  # noqa: S608 - our own ids
-            return query_predictions(sql, file).records()
+        """The archived records of these predictions, whole, as often as they were delivered until now."""
+        wanted = set(prediction_ids)
+        with tempfile.TemporaryFile() as file:
+            self.archive.copy_to(PREDICTIONS, file)
+            file.seek(0)
+            return [record for record in map(json.loads, file) if record["prediction_id"] in wanted]
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from examples.card_fraud.handover import HandedOver, gate_line, hand_over
 from examples.card_fraud.metrics import evaluate
 from examples.card_fraud.replay import Replay, ReplayRow, select_replay
 from examples.card_fraud.train import Trained, train
+from quicksilver.archive import PREDICTIONS
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
 from quicksilver.cli.output import explains_errors
@@ -34,7 +35,7 @@ from quicksilver.errors import QuicksilverError, Unavailable
 from quicksilver.local import checkout
 from quicksilver.local.deployment import STAGE, Deployment
 from quicksilver.local.emulator import Emulator
-from quicksilver.sql import query_predictions
+from quicksilver.sql import query_archive
 
 TRANSACTIONS = 500
 CALLERS = 2
@@ -138,16 +139,15 @@ def check_exact(trained: Trained, scored: list[Scored]) -> None:
 
 
 def wait_for_archive(stage: DeployedStage, prediction_ids: set[str]) -> int:
-    """How many of these predictions the archive holds, each exactly once, waiting for those on their way."""
+    """How many of these predictions the archive holds, waiting for those on their way."""
     wanted = ", ".join(f"'{prediction_id}'" for prediction_id in prediction_ids)
     sql = f"select count(*) from predictions where prediction_id in ({wanted})"  # noqa: S608 - our own ids
     deadline = time.monotonic() + ARCHIVE_PATIENCE_SECONDS
     while True:
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, "predictions.jsonl")
-            with file.open("wb") as target:
-                stage.archive.copy_to(target)
-            archived = int(query_predictions(sql, file).rows[0][0])
+            with Path(folder, "predictions.jsonl").open("wb") as target:
+                stage.archive.copy_to(PREDICTIONS, target)
+            archived = int(query_archive(sql, Path(folder)).rows[0][0])
         if archived >= len(prediction_ids) or time.monotonic() > deadline:
             break
         time.sleep(1)

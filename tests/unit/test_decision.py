@@ -157,9 +157,9 @@ def test_contributions_by_lightgbm_are_counted_because_they_cost_a_hundred_times
 
 
 def test_the_archive_has_a_column_for_what_a_degraded_entry_names(bench: Bench, request_body: Body) -> None:
-    from quicksilver.archive import prediction_columns
+    from quicksilver.archive import PREDICTIONS
 
-    assert prediction_columns()["degraded"] == (
+    assert PREDICTIONS.columns["degraded"] == (
         'STRUCT("feature" VARCHAR, "cause" VARCHAR, "policy" VARCHAR, "model" VARCHAR)[]'
     )
-    assert prediction_columns()["explained_by"] == "VARCHAR"
+    assert PREDICTIONS.columns["explained_by"] == "VARCHAR"

@@ -1,10 +1,13 @@
-"""The archive: every prediction record in S3 as JSON Lines, and as a SQL table ``predictions``.
+"""The archive: records in S3 as JSON Lines, and as SQL tables: ``predictions``, ``shadow_scores``, ``outcomes``.
 
-The columns are generated from the prediction record itself, so the table cannot fall behind it.
+A table's columns are generated from its record, so that it cannot fall behind it. A record of an earlier
+schema has null where it lacks a column or a member.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -12,9 +15,16 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from quicksilver.prediction import PredictionRecord
+from quicksilver.shadow_score import ShadowScore
 
 PREDICTIONS_PREFIX = "predictions/"
 """Where the stream's records are delivered in the archive bucket."""
+
+SHADOW_PREFIX = "shadow/"
+"""Where the shadow function leaves its scores, in a folder per UTC hour."""
+
+OUTCOMES_PREFIX = "outcomes/"
+"""Where outcomes are."""
 
 UNDELIVERED_PREFIX = "undelivered/"
 """Where records wait that the stream did not take."""
@@ -22,9 +32,24 @@ UNDELIVERED_PREFIX = "undelivered/"
 _SCALARS = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
 
 
-def prediction_columns() -> dict[str, str]:
-    """Each column of ``predictions`` and its SQL type, in the record's order."""
-    columns = _columns(PredictionRecord)
+@dataclass(frozen=True, slots=True)
+class ArchiveTable:
+    """A SQL table of what lies under one prefix. ``columns`` are names and SQL types; all tables have a ``time``.
+
+    It has one row for each ``key``: deliveries and batches are repeated, and of rows with the same key the latest by
+    ``time`` counts. ``by_hour`` says that objects lie in a folder for the UTC hour, ``yyyy/MM/dd/HH/``, they begin in.
+    """
+
+    name: str
+    prefix: str
+    columns: Mapping[str, str]
+    key: tuple[str, ...]
+    by_hour: bool
+
+
+def _record_columns(record: type[BaseModel]) -> dict[str, str]:
+    """Each column of a record's table and its SQL type, in the record's order."""
+    columns = _columns(record)
     columns["time"] = "TIMESTAMP"  # an ISO-8601 text in the record, UTC
     return columns
 
@@ -59,3 +84,26 @@ def _sql_type(annotation: Any) -> str:
 def _struct(columns: dict[str, str]) -> str:
     members = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
     return f"STRUCT({members})"
+
+
+PREDICTIONS = ArchiveTable(
+    "predictions", PREDICTIONS_PREFIX, _record_columns(PredictionRecord), ("prediction_id",), by_hour=True
+)
+SHADOW_SCORES = ArchiveTable(
+    "shadow_scores", SHADOW_PREFIX, _record_columns(ShadowScore), ("prediction_id", "model"), by_hour=True
+)
+OUTCOMES = ArchiveTable(
+    "outcomes",
+    OUTCOMES_PREFIX,
+    {
+        "prediction_id": "VARCHAR",
+        "entity_id": "VARCHAR",
+        "label": "BOOLEAN",  # whether the bad thing happened
+        "amount": "BIGINT",  # minor units of the currency
+        "time": "TIMESTAMP",
+    },
+    ("prediction_id",),
+    by_hour=False,
+)
+TABLES: Mapping[str, ArchiveTable] = {table.name: table for table in (PREDICTIONS, SHADOW_SCORES, OUTCOMES)}
+"""Every table of the archive, by name."""

@@ -1,14 +1,17 @@
-"""SQL over archived prediction records, with DuckDB. Not on the request path; needs the ``duckdb`` package."""
+"""SQL over the archive's tables, with DuckDB. Not on the request path; needs the ``duckdb`` package."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from quicksilver.archive import prediction_columns
+from quicksilver.archive import TABLES, ArchiveTable
 from quicksilver.errors import InvalidQuery
 
 
@@ -23,23 +26,66 @@ class Table:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
-def query_predictions(sql: str, file: Path) -> Table:
-    """Run one SQL text on the table ``predictions``, read from a JSON Lines file.
+class ArchiveDatabase:
+    """The archive's tables, open for queries that can reach nothing else."""
 
-    The text can read that file only: DuckDB's access to anything else is shut off first.
-    Raises ``InvalidQuery`` with DuckDB's own words.
-    """
-    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in prediction_columns().items())
-    with duckdb.connect() as connection:
-        connection.execute("SET autoinstall_known_extensions = false")
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Table:
+        """Run one SQL text, with ``$name`` for each parameter. Raises ``InvalidQuery`` with DuckDB's own words."""
         try:
-            connection.execute(  # the names and types are our own record's, and the path is bound
-                f"CREATE TABLE predictions AS SELECT * FROM read_json(?, format = 'newline_delimited', columns = {{{columns}}})",  # noqa: S608
-                [str(file)],
-            )
-            connection.execute("SET enable_external_access = false")
-            result = connection.execute(sql)
+            result = self._connection.execute(sql, parameters)
             names = tuple(column[0] for column in result.description or ())
             return Table(names, tuple(result.fetchall()))
         except duckdb.Error as error:
             raise InvalidQuery(str(error).strip()) from None
+
+
+@contextmanager
+def archive_database(folder: Path) -> Iterator[ArchiveDatabase]:
+    """The tables, each read from ``<name>.jsonl`` in a folder; one without its file is empty.
+
+    What does not fit in memory is kept in that folder too. Raises ``InvalidQuery`` for lines that are no records.
+    """
+    with duckdb.connect(str(folder / "archive.duckdb")) as connection:
+        connection.execute("SET autoinstall_known_extensions = false")
+        try:
+            for table in TABLES.values():
+                _create(connection, table, folder / f"{table.name}.jsonl")
+            connection.execute("SET enable_external_access = false")
+        except duckdb.Error as error:
+            raise InvalidQuery(str(error).strip()) from None
+        yield ArchiveDatabase(connection)
+
+
+def query_archive(sql: str, folder: Path) -> Table:
+    """Run one SQL text on the tables in a folder. Raises ``InvalidQuery``."""
+    with archive_database(folder) as database:
+        return database.query(sql)
+
+
+def tables_named(sql: str) -> tuple[ArchiveTable, ...]:
+    """The archive's tables that a SQL text may read: those whose name is a word of it."""
+    words = set(re.findall(r"\w+", sql.lower()))
+    return tuple(table for name, table in TABLES.items() if name in words)
+
+
+def _create(connection: duckdb.DuckDBPyConnection, table: ArchiveTable, file: Path) -> None:
+    if not file.exists():
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in table.columns.items())
+        connection.execute(f"CREATE TABLE {table.name} ({columns})")
+        return
+    # The names and types are our own records', and the path is bound.
+    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in table.columns.items())
+    key = ", ".join(table.key)
+    connection.execute(
+        f"""
+        CREATE TABLE {table.name} AS SELECT * FROM (
+            SELECT DISTINCT ON ({key}) *
+            FROM read_json(?, format = 'newline_delimited', columns = {{{columns}}})
+            ORDER BY time DESC
+        ) ORDER BY time, {key}
+        """,  # noqa: S608
+        [str(file)],
+    )

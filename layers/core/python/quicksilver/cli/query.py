@@ -14,24 +14,33 @@ from rich.text import Text
 
 from quicksilver.cli.output import JsonOption, emit, explains_errors, progress_bar
 from quicksilver.cli.stage import StageOption, deployed_stage
-from quicksilver.sql import Table, query_predictions
+from quicksilver.sql import Table, query_archive, tables_named
 
 EXAMPLE = 'Example: quicksilver query "select model, count(*), avg(score) from predictions group by model"'
 
 
 @explains_errors
 def query(
-    sql: Annotated[str, typer.Argument(help="SQL on the table `predictions`: one row a prediction record.")],
+    sql: Annotated[
+        str, typer.Argument(help="SQL on the tables `predictions`, `shadow_scores` and `outcomes`.")
+    ],
     stage: StageOption = "local",
     as_json: JsonOption = False,
 ) -> None:
-    """Query every archived prediction with SQL (DuckDB's dialect)."""
+    """Query the archive with SQL (DuckDB's dialect).
+
+    A prediction that was delivered twice is one row.
+    """
+    tables = tables_named(sql)
     archive = deployed_stage(stage).archive
     with tempfile.TemporaryDirectory(prefix="quicksilver-query-") as folder:
-        file = Path(folder, "predictions.jsonl")
-        with progress_bar("reading the archive") as advance, file.open("wb") as target:
-            archive.copy_to(target, advance)
-        table = query_predictions(sql, file)
+        for named in tables:
+            with (
+                progress_bar(f"reading {named.name}") as advance,
+                Path(folder, f"{named.name}.jsonl").open("wb") as target,
+            ):
+                archive.copy_to(named, target, advance)
+        table = query_archive(sql, Path(folder))
     records = [{name: _json(value) for name, value in record.items()} for record in table.records()]
     emit(records, as_json=as_json, render=lambda: _render(table))
 
