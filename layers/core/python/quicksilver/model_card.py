@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from quicksilver.drawing import CHAMPION, MODEL
 from quicksilver.errors import FieldError, InvalidPackage
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.gates.data import EvaluationData
 from quicksilver.gates.report import Check, Gate, GateReport
 from quicksilver.gates.subject import Subject
 from quicksilver.model_card_pictures import (
-    CHAMPION,
-    MODEL,
     Curve,
     calibration,
     roc,
@@ -28,6 +27,7 @@ from quicksilver.model_card_text import environment, read_facts
 from quicksilver.model_text import read_header
 from quicksilver.package import Package
 from quicksilver.package_diff import diff_packages
+from quicksilver.report_page import figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def render_html(
         )
     page = environment(autoescape=True)
     page.filters |= {
-        "number": _number,
+        "number": figure,
         "interval": _interval,
         "plain": _plain,
         "signed": lambda value: "" if value is None else f"{value:+.3g}",
@@ -130,16 +130,8 @@ def group_tables(report: GateReport) -> list[tuple[str, GroupTable]]:
     return tables
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    if abs(value) >= 1_000:
-        return f"{value:,.0f}"
-    return f"{value:.5f}" if 1e-6 < abs(value) < 1e-3 else f"{value:.4g}"
-
-
 def _interval(check: Check) -> str:
-    return "" if check.low is None or check.high is None else f"{_number(check.low)} to {_number(check.high)}"
+    return "" if check.low is None or check.high is None else f"{figure(check.low)} to {figure(check.high)}"
 
 
 def _plain(value: Any) -> str:

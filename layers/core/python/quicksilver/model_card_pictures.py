@@ -1,52 +1,25 @@
-"""The model card's pictures, each an SVG in one file's own text. Training side; never in a layer.
-
-Colours: Okabe & Ito's palette, which people with colour-blindness tell apart.
-"""
+"""The model card's pictures. Training side; never in a layer."""
 
 from __future__ import annotations
 
-import base64
-import io
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from quicksilver.contract import FeatureType
+from quicksilver.drawing import BAD, CATEGORY, MODEL, QUIET, drawing
 from quicksilver.frame import Bools, Floats
 from quicksilver.gates.statistics import roc_components
 from quicksilver.package import Package
 
-MODEL, CHAMPION, BAD, CATEGORY, QUIET = "#0072b2", "#e69f00", "#d55e00", "#009e73", "#8a94a0"
 CALIBRATION_BINS = 10
 RARE_SPREAD = 30
 """From this ratio of the highest mean score to the lowest on, linear axes would crowd all bins but one in a corner."""
 SHAP_ROWS = 500
 SHAP_FEATURES = 15
-
-_STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": QUIET,
-    "axes.labelcolor": "#333a44",
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "xtick.labelcolor": "#333a44",
-    "ytick.labelcolor": "#333a44",
-    "legend.frameon": False,
-    # Names of the drawing's parts follow from what is drawn, so the same card has the same bytes.
-    "svg.hashsalt": "quicksilver",
-    "svg.fonttype": "path",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +33,7 @@ class Curve:
 
 def roc(curves: Sequence[Curve], target: Bools) -> str:
     """True against false positive rate of each model, with its AUC."""
-    with _drawing(4.6, 4.2) as (axes, done):
+    with drawing(4.6, 4.2) as (axes, done):
         axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=":")
         for curve in curves:
             order = np.argsort(-curve.scores, kind="stable")
@@ -79,7 +52,7 @@ def roc(curves: Sequence[Curve], target: Bools) -> str:
 def calibration(curves: Sequence[Curve], target: Bools) -> str:
     """Observed bad rate against mean score, in bins of as many bad rows each, so that a rare outcome leaves none
     empty; on logarithmic axes where scores span orders of magnitude."""
-    with _drawing(4.6, 4.2) as (axes, done):
+    with drawing(4.6, 4.2) as (axes, done):
         points = []
         for curve in curves:
             edges = np.unique(
@@ -109,7 +82,7 @@ def calibration(curves: Sequence[Curve], target: Bools) -> str:
 
 def score_distribution(scores: Floats, target: Bools, cutoff: float | None) -> str:
     """Histograms of the good rows' and the bad rows' scores, each as a share of its own, with the cut-off."""
-    with _drawing(9.4, 3.0) as (axes, done):
+    with drawing(9.4, 3.0) as (axes, done):
         edges = np.linspace(0, 1, 51).tolist()
         for rows, colour, label in ((~target, MODEL, "good"), (target, BAD, "bad")):
             share = np.full(int(rows.sum()), 1 / rows.sum())
@@ -146,7 +119,7 @@ def shap_summary(package: Package, vectors: Floats) -> str:
     strength = np.abs(values).mean(axis=0)
     top = [int(i) for i in np.argsort(-strength, kind="stable")[:SHAP_FEATURES] if strength[i] > 0]
     names = package.contract.names
-    with _drawing(9.4, 0.8 + 0.36 * max(len(top), 3)) as (axes, done):
+    with drawing(9.4, 0.8 + 0.36 * max(len(top), 3)) as (axes, done):
         colours = mpl.colors.LinearSegmentedColormap.from_list("low to high", [MODEL, "#c9ced6", BAD])
         for row, feature in enumerate(reversed(top)):
             x, own = values[:, feature], chosen[:, feature]
@@ -200,24 +173,3 @@ def _rank(values: Floats) -> Floats:
     """Values as ranks from 0 to 1, so that one outlier does not take all the colour; ties are alike."""
     distinct, place = np.unique(values, return_inverse=True)
     return place / max(len(distinct) - 1, 1)
-
-
-class _Done:
-    def __init__(self, figure: Figure) -> None:
-        self._figure = figure
-
-    def __call__(self, description: str) -> str:
-        """The drawing as a data URI. ``description`` is its title, for those who cannot see it."""
-        sink = io.BytesIO()
-        self._figure.savefig(
-            sink, format="svg", metadata={"Date": None, "Creator": None, "Title": description}
-        )
-        return "data:image/svg+xml;base64," + base64.b64encode(sink.getvalue()).decode()
-
-
-@contextmanager
-def _drawing(width: float, height: float) -> Iterator[tuple[Axes, _Done]]:
-    """A figure of its own, ``width`` by ``height`` inches, without pyplot's global state."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure.subplots(), _Done(figure)

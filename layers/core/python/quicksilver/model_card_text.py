@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quicksilver.contract import Contract, Feature, contract_field_errors
@@ -17,6 +17,7 @@ from quicksilver.errors import InvalidPackage
 from quicksilver.model_text import ModelHeader
 from quicksilver.package import MODEL_CARD, Package
 from quicksilver.profile import ReferenceProfile
+from quicksilver.report_page import templates
 
 MAX_PROSE = 4_000
 Prose = Annotated[str, Field(min_length=1, max_length=MAX_PROSE)]
@@ -83,13 +84,8 @@ def read_facts(package: Package) -> CardFacts:
 
 
 def environment(*, autoescape: bool = False) -> Environment:
-    """Templates with the filters that both cards use; a name that is not given is an error."""
-    environment = Environment(
-        loader=PackageLoader("quicksilver"),
-        autoescape=autoescape,  # noqa: S701 - Markdown has nothing to escape; the HTML card turns it on
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
+    """Templates with the filters that both cards use."""
+    environment = templates(autoescape=autoescape)
     environment.filters |= {"cell": _cell, "allowed": allowed, "missing": missing, "source": source}
     return environment
 
