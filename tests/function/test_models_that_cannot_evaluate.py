@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.stocking import artifact_store
 from quicksilver.contract import Contract
+from quicksilver.routing import Arm, Role
+from tests.approvals import GRACE, bring_to_approved
 from tests.conftest import contract_content, train
 from tests.function.bad_models import overflowing, with_model
 from tests.function.caller import AMOUNT, MEAN_AMOUNT, Caller, put_champion
@@ -42,6 +45,22 @@ def test_the_last_good_champion_answers_for_one_that_cannot(
     assert (answer.content["model"], answer.content["status"]) == (good, "scored")
     assert caller.counted("ModelsNotEvaluated") == 1
     put_champion(aws, registry, package)
+    caller.ask_until_as_usual()
+
+
+def test_the_champion_answers_for_a_canary_that_cannot(
+    caller: Caller, aws: ScriptedAws, registry: Registry, package: Package, overflow: Package
+) -> None:
+    champion = registry.current_route("card-fraud").champion
+    artifact_store(aws).put(overflow.sha256, overflow.files)
+    bad = bring_to_approved(registry, overflow)
+    canary = Arm(model=bad, package_sha256=overflow.sha256, role=Role.CANARY, share_bp=10_000)
+    none = champion.model_copy(update={"share_bp": 0})
+    registry.set_route("card-fraud", [none, canary], reason="Let it answer everybody.", who=GRACE)
+    answer = caller.ask_until(lambda answer: answer.content["arm"]["role"] == "canary")
+    assert answer.degraded == {(bad, "not_evaluated")}
+    assert (answer.content["model"], answer.content["arm"]["model"]) == (champion.model, bad)
+    registry.set_route("card-fraud", [champion], reason="Take it back.", who=GRACE)
     caller.ask_until_as_usual()
 
 

@@ -21,9 +21,10 @@ from quicksilver.memory import (
 )
 from quicksilver.ports import Deadline, FeatureKey, FeatureRow
 from quicksilver.registry import Registry, Stores
+from quicksilver.routing import FULL_SHARE_BP, Arm, Role
 from quicksilver.scoring import Scorer
 from quicksilver.serving import LoadedRoute, Serving
-from tests.approvals import make_champion, policy
+from tests.approvals import bring_to_approved, make_champion, policy
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
@@ -92,6 +93,24 @@ class Bench:
     def put_champion(self, package: Package) -> None:
         self.artifacts.put(package.sha256, package.files)
         make_champion(self.registry, package)
+
+    def put_arm(
+        self, package: Package, role: Role = Role.CANARY, share_bp: int = FULL_SHARE_BP, **more: Any
+    ) -> str:
+        """Give a package a share beside the champion and serve that route, whatever the registry would say to it."""
+        self.artifacts.put(package.sha256, package.files)
+        name = bring_to_approved(self.registry, package)
+        route = self.registry.current_route("card-fraud")
+        arms = (
+            route.champion.model_copy(update={"share_bp": FULL_SHARE_BP - share_bp}),
+            Arm(model=name, package_sha256=package.sha256, role=role, share_bp=share_bp),
+        )
+        content = {**dict(route), "number": route.number + 1, "arms": arms, **more}
+        self.registry_store._routes["card-fraud"].append(type(route).model_validate(content))
+        self.clock.advance_ms(10_000)
+        self.serving.refresh_if_due()
+        self.put_rows()
+        return name
 
     def put_rows(self, *, age_ms: int = 0, **card: Any) -> None:
         as_of_ms = self.clock.now_ms() - age_ms

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from quicksilver.contract import Contract
 from quicksilver.delivery import PredictionLog
 from quicksilver.edge import answer_request
 from quicksilver.errors import Unavailable
 from quicksilver.ports import FeatureKey, LogEntry
+from tests.conftest import contract_content, train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,6 +164,37 @@ def test_rows_whose_records_must_come_first_and_are_not_taken_are_not_answered(
     assert (status, content["scored"], content["failed"]) == (200, 2, 2)
     assert [result.keys() for result in content["results"]] == [{"prediction"}, {"problem"}] * 2
     assert content["results"][1]["problem"]["status"] == 503
+
+
+def test_each_row_is_answered_by_its_arm_or_by_the_champion_for_it(bench: Bench, request_body: Row) -> None:
+    """The arm reads no group of merchants, and its contract refuses a row that names one: the champion's are read too."""
+    content = contract_content()
+    content["features"][5] |= {"source": "request", "group": None, "max_age_seconds": None}
+    del content["groups"]["merchant"]
+    arm = bench.put_arm(train(Contract.model_validate(content), seed=9).pack(), share_bp=5_000)
+    rows = [
+        {**request_body, "entity_id": f"card_{number}", "keys": keys}
+        for number in range(20)
+        for keys in ({"merchant_id": "m_1"}, {})
+    ]
+    rows.append({**request_body, "features": {}})
+    _, content = post(bench, {"rows": rows})
+    assert (content["scored"], content["failed"]) == (40, 1), (
+        "a row's own mistake is its own, whatever its arm"
+    )
+    by: Counter[tuple[str, str, bool]] = Counter()
+    for row, result in zip(rows[:40], content["results"], strict=False):
+        prediction = result["prediction"]
+        refused = {"model": arm, "cause": "refused", "policy": "champion"} in prediction["degraded"]
+        by[prediction["arm"]["model"], prediction["model"], refused] += 1
+        if refused:
+            assert prediction["feature_ages_ms"]["merchant"] == 0, "read for the champion"
+        assert refused == (prediction["arm"]["model"] == arm and bool(row["keys"]))
+    assert set(by) == {
+        ("card-fraud@1", "card-fraud@1", False),
+        (arm, arm, False),
+        (arm, "card-fraud@1", True),
+    }
 
 
 def test_rows_have_reasons_only_if_they_are_wanted(bench: Bench, request_body: Row) -> None:

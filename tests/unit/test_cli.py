@@ -62,7 +62,7 @@ def test_an_answer_by_another_rung_says_who_did_not_answer(api: FakeApi) -> None
             "raw_score": None,
             "status": "fallback",
             "model": "card-fraud@2",
-            "arm": {"role": "champion", "share_bp": 10_000},
+            "arm": {"model": "card-fraud@2", "role": "champion", "share_bp": 10_000, "holdout": False},
             "route": 2,
             "prediction_id": "p",
             "timings": {"total_us": 1_000},

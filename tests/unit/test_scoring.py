@@ -14,6 +14,7 @@ from quicksilver.prediction import Status
 from quicksilver.scoring import Caller
 
 if TYPE_CHECKING:
+    from quicksilver.package import Package
     from quicksilver.prediction import PredictionRecord
     from tests.conftest import Trained
     from tests.unit.conftest import Bench
@@ -57,10 +58,25 @@ def test_reasons_are_the_largest_adverse_contributions(bench: Bench, request_bod
 
 def test_the_answer_names_its_whole_provenance(bench: Bench, request_body: Body, trained: Trained) -> None:
     record = score(bench, request_body)
-    assert (record.model, record.route, record.arm.role) == ("card-fraud@1", 1, "champion")
+    assert (record.model, record.route, record.schema_version) == ("card-fraud@1", 1, 3)
+    assert record.arm.model_dump() == {
+        "model": "card-fraud@1",
+        "role": "champion",
+        "share_bp": 10_000,
+        "holdout": False,
+    }
     assert record.fingerprint == trained.contract.fingerprint
     assert record.prediction_id[14] == "7"
     assert (record.request_id, record.function_version, record.stage) == ("request-1", "3", "test")
+
+
+def test_an_arms_answer_names_the_arm_and_its_share(
+    bench: Bench, request_body: Body, second_package: Package
+) -> None:
+    arm = bench.put_arm(second_package, share_bp=9_999, holdout_bp=1)
+    record = score(bench, request_body)
+    assert (record.model, record.route) == (arm, 2)
+    assert record.arm.model_dump() == {"model": arm, "role": "canary", "share_bp": 9_999, "holdout": False}
 
 
 def test_every_answer_has_exactly_one_record_and_it_says_the_same(bench: Bench, request_body: Body) -> None:

@@ -72,9 +72,9 @@ def decide(
 ) -> Decision:
     """Score a request by the arm it is assigned to, or by the next rung of the ladder that can.
 
-    Raises ``InvalidRequest`` for values the champion's contract refuses: callers are fitted to it, so what another
-    arm's refuses is that arm's failure. Raises ``FeaturesLate`` or ``NotEvaluated`` where no rung can answer and the
-    contract declares no fallback score.
+    Callers are fitted to the champion's contract: what another arm's refuses is that arm's failure, and the champion
+    answers. Raises ``InvalidRequest`` for what the champion's refuses too, and ``FeaturesLate`` or ``NotEvaluated``, as
+    the champion did, where no rung can answer and its contract declares no fallback score.
     """
     failed: list[tuple[str, QuicksilverError]] = []
     for model, policy in routed.loaded.ladder(routed.arm):
@@ -131,9 +131,9 @@ def _evaluate(model: LoadedModel, vector: Vector, wanted: Wanted) -> tuple[float
 
 
 def _fallback(routed: Routed, failed: Sequence[tuple[str, QuicksilverError]]) -> Decision:
-    """The score that the champion's contract declares, or what kept the first rung that could have from answering."""
+    """The score that the champion's contract declares, or what kept the champion from answering."""
     champion = routed.loaded.champion
-    error = next(error for _, error in failed if not isinstance(error, InvalidRequest))
+    error = dict(failed)[champion.name]
     if champion.contract.fallback_score is None:
         raise error
     late = error.features if isinstance(error, FeaturesLate) else ()

@@ -72,7 +72,8 @@ class LoadedRoute:
         yield self.models[assigned.package_sha256], None
         if assigned.role is not Role.CHAMPION:
             yield self.champion, ModelPolicy.CHAMPION
-        if self.last_good:
+        # A champion that stays on the route by another arm was asked as that arm.
+        if self.last_good and self.last_good.package_sha256 != assigned.package_sha256:
             yield self.last_good, ModelPolicy.LAST_GOOD
 
     def noted(self, cause: ModelCause, model: str) -> LoadedRoute:
