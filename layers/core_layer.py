@@ -21,11 +21,12 @@ LEFT_OUT = (
     "quicksilver/templates/*",
     "quicksilver/training_frame.py",
     "quicksilver/training_metrics.py",
-    # Gates run where models are trained; the registry reads their policies and reports.
+    # Gates run where models are trained; the registry reads their policies and reports, and compares contracts.
     "quicksilver/gates/*",
 )
 SHIPPED_ALL_THE_SAME = (
     "quicksilver/gates/__init__.py",
+    "quicksilver/gates/compatibility.py",
     "quicksilver/gates/policy.py",
     "quicksilver/gates/report.py",
 )

@@ -277,6 +277,7 @@ def test_assets_hold_the_product_and_neither_the_cli_nor_markers(every_stage: Sy
     assert byte_code == {f"python/__pycache__/{name}.{tag}.pyc" for name in BUILT}
     assert {name for name in shipped if name.startswith("python/quicksilver/gates/")} == {
         "python/quicksilver/gates/__init__.py",
+        "python/quicksilver/gates/compatibility.py",
         "python/quicksilver/gates/policy.py",
         "python/quicksilver/gates/report.py",
     }

@@ -43,6 +43,18 @@ def call(bench: Bench) -> Caller:
     return Caller(bench)
 
 
+def test_a_route_may_set_the_holdout_and_keeps_it_otherwise(bench: Bench, call: Caller) -> None:
+    arm = bench.registry.current_route("card-fraud").champion.model_dump(mode="json")
+    held = call("PUT", "card-fraud/route", {"arms": [arm], "reason": "Hold.", "holdout_bp": 100})
+    kept = call("PUT", "card-fraud/route", {"arms": [arm], "reason": "Again."})
+    assert [(status, route["number"], route["holdout_bp"]) for status, route in (held, kept)] == [
+        (200, 2, 100),
+        (200, 3, 100),
+    ]
+    status, problem = call("PUT", "card-fraud/route", {"arms": [arm], "reason": "All.", "holdout_bp": 10_001})
+    assert (status, problem["errors"][0]["field"]) == (422, "holdout_bp")
+
+
 def test_the_whole_way_from_bytes_to_champion(bench: Bench, call: Caller, second_package: Package) -> None:
     bench.artifacts.put(second_package.sha256, second_package.files)
     status, model = call("POST", "card-fraud/models", {"package_sha256": second_package.sha256})

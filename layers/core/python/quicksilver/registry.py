@@ -25,7 +25,8 @@ from quicksilver.package import check_model, open_package
 from quicksilver.ports import ArtifactStore, Clock, EvidenceStore, RegistryStore, Signer
 from quicksilver.registry_commit import Committer, Decision, NothingToDo, Rule
 from quicksilver.rollout_plan import Rollout
-from quicksilver.routing import Arm, Role, Route
+from quicksilver.route_rules import RouteRules, check_override
+from quicksilver.routing import Arm, Route
 
 
 class Stores(NamedTuple):
@@ -74,6 +75,7 @@ class Registry:
         self._signer = signer
         self._policies = policies
         self._load = load
+        self._route_rules = RouteRules(self.model_version, self._artifacts)
         self._committer = Committer(self._registry, clock, pause)
 
     # -- what is asked --
@@ -236,7 +238,7 @@ class Registry:
         def decide(_: Head, now: str) -> Decision:
             model = self._in_state(name, State.GATED, verb="approved")
             self._not_the_author(model, who, verb="approve")
-            self._override_holds(model, now)
+            check_override(model, now)
             approval = Approval(
                 endpoint=model.endpoint,
                 number=model.number,
@@ -277,19 +279,27 @@ class Registry:
         return self._decide(self.model_version(name).endpoint, decide, who=who)
 
     def set_route(
-        self, endpoint: str, arms: Sequence[Arm], *, reason: str, who: str, expected: int | None = None
+        self,
+        endpoint: str,
+        arms: Sequence[Arm],
+        *,
+        reason: str,
+        who: str,
+        expected: int | None = None,
+        holdout_bp: int | None = None,
     ) -> Route:
         """Make these arms the endpoint's route, under the next number.
 
         ``expected`` is the number of the route the caller has seen: another one now is not allowed.
-        Raises ``InvalidRoute`` naming the reason, also for an arm that is not approved, and ``NotAllowed`` while a
-        rollout or an experiment moves the route.
+        Without a ``holdout_bp`` the holdout stays as it is. Raises ``InvalidRoute`` naming the reasons (``route_rules``),
+        and ``NotAllowed`` while a rollout or an experiment moves the route.
         """
 
         def draft(current: Route | None, _: int, __: str) -> RouteDraft:
             if current and (moving := moved_by(current)):
                 raise NotAllowed(f"{moving} moves the route of {endpoint}; end it first.")
-            return RouteDraft(tuple(arms), holdout_bp=current.holdout_bp if current else 0)
+            held_out = current.holdout_bp if current and holdout_bp is None else holdout_bp or 0
+            return RouteDraft(tuple(arms), holdout_bp=held_out)
 
         return self.change_route(endpoint, draft, reason=reason, who=who, expected=expected)
 
@@ -329,8 +339,7 @@ class Registry:
                 )
             except ValidationError as error:
                 raise InvalidRoute("The arms do not make a route.", contract_field_errors(error)) from None
-            for arm in route.arms:
-                self._may_be_routed(arm, now)
+            self._route_rules.check(route, now)
             facts = {"route": route.model_dump(mode="json"), **(details or {})}
             return Decision(Action.ROUTED, f"route {route.number}", reason, facts, route=route)
 
@@ -355,25 +364,6 @@ class Registry:
     def _not_the_author(self, model: ModelVersion, who: str, *, verb: str) -> None:
         if who == model.author:
             raise NotAllowed(f"The author of {model.name} cannot {verb} it; somebody else must.")
-
-    def _override_holds(self, model: ModelVersion, now: str) -> None:
-        if model.override and model.override.expires_at <= now:
-            raise NotAllowed(f"The override of {model.name} expired at {model.override.expires_at}.")
-
-    def _may_be_routed(self, arm: Arm, now: str) -> None:
-        model = self.model_version(arm.model)
-        allowed = (State.APPROVED, State.GATED) if arm.role is Role.SHADOW else (State.APPROVED,)
-        if model.state not in allowed:
-            needed = " or ".join(state.value for state in allowed)
-            raise InvalidRoute(
-                "The arms do not make a route.",
-                [FieldError(arm.model, f"is {model.state.value}; a {arm.role.value} must be {needed}")],
-            )
-        if model.package_sha256 != arm.package_sha256:
-            raise InvalidRoute(
-                "The arms do not make a route.", [FieldError(arm.model, "is registered with another SHA-256")]
-            )
-        self._override_holds(model, now)
 
     def _decide(self, endpoint: str, rule: Rule, *, who: str) -> ModelVersion:
         """Make the change of a rule that decides on a model version."""

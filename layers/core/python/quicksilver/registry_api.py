@@ -12,7 +12,7 @@ POST     models/{n}/reject                {reason}                              
 POST     models/{n}/retire                {reason}                                   retire
 GET      route                            the current route
 GET      routes?after=N&limit=K           every route, by rising number
-PUT      route                            {arms, reason, expected}                   change the route
+PUT      route                            {arms, reason, expected, holdout_bp}       change the route
 GET      at?time=T                        the route at a moment
 GET      history?after=N&limit=K          the history, by rising number
 =======  ===============================  =========================================  ==================
@@ -47,7 +47,7 @@ from quicksilver.instants import utc_iso
 from quicksilver.model_version import Reason, Sha256
 from quicksilver.problem import problem_answer
 from quicksilver.registry import Registry
-from quicksilver.routing import Arm
+from quicksilver.routing import FULL_SHARE_BP, Arm
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,7 @@ class NewRoute(_Body):
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
     reason: Reason
     expected: int | None = None
+    holdout_bp: Annotated[int | None, Field(ge=0, le=FULL_SHARE_BP)] = None
 
 
 class RegistryApi:
@@ -189,7 +190,12 @@ class RegistryApi:
     def _set_route(self, call: _Call) -> Any:
         body = call.body(NewRoute)
         return self._registry.set_route(
-            call.endpoint, body.arms, reason=body.reason, who=call.who, expected=body.expected
+            call.endpoint,
+            body.arms,
+            reason=body.reason,
+            who=call.who,
+            expected=body.expected,
+            holdout_bp=body.holdout_bp,
         )
 
     def _at(self, call: _Call) -> Any:

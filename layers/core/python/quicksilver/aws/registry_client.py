@@ -77,20 +77,31 @@ class RegistryClient:
     def current_route(self, endpoint: str) -> Route:
         return _read(Route, self._send("GET", f"{endpoint}/route"))
 
-    def routes(self, endpoint: str) -> Iterator[Route]:
-        return self._pages(Route, f"{endpoint}/routes")
+    def routes(self, endpoint: str, *, after: int = 0) -> Iterator[Route]:
+        """Every route after a number, by rising number, read a page at a time."""
+        return self._pages(Route, f"{endpoint}/routes", after)
 
     def route_at(self, endpoint: str, time: str) -> Route:
         return _read(Route, self._send("GET", f"{endpoint}/at", query={"time": time}))
 
     def set_route(
-        self, endpoint: str, arms: Sequence[Arm], *, reason: str, expected: int | None = None
+        self,
+        endpoint: str,
+        arms: Sequence[Arm],
+        *,
+        reason: str,
+        expected: int | None = None,
+        holdout_bp: int | None = None,
     ) -> Route:
-        """Make these arms the route; ``expected`` is the number of the route they follow, where that matters."""
+        """Make these arms the route; ``expected`` is the number of the route they follow, where that matters.
+
+        Without a ``holdout_bp`` the holdout stays as it is.
+        """
         body = {
             "arms": [arm.model_dump(mode="json") for arm in arms],
             "reason": reason,
             "expected": expected,
+            "holdout_bp": holdout_bp,
         }
         return _read(Route, self._send("PUT", f"{endpoint}/route", body=body))
 
@@ -104,8 +115,7 @@ class RegistryClient:
     def _decide(self, name: str, decision: str, reason: str) -> ModelVersion:
         return _read(ModelVersion, self._send("POST", f"{_path(name)}/{decision}", body={"reason": reason}))
 
-    def _pages(self, kind: type[Numbered], path: str) -> Iterator[Numbered]:
-        after = 0
+    def _pages(self, kind: type[Numbered], path: str, after: int = 0) -> Iterator[Numbered]:
         while items := self._send("GET", path, query={"after": after, "limit": _PAGE})["items"]:
             page = [_read(kind, item) for item in items]
             yield from page

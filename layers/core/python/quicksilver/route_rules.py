@@ -1,0 +1,72 @@
+"""What a route must be before the registry makes it: arms that may answer, for callers as they are today."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from quicksilver.contract import Contract
+from quicksilver.errors import FieldError, InvalidPackage, InvalidRoute, NotAllowed
+from quicksilver.gates.compatibility import compatibility_checks
+from quicksilver.gates.report import Outcome
+from quicksilver.model_version import ModelVersion, State
+from quicksilver.package import CONTRACT
+from quicksilver.ports import ArtifactStore
+from quicksilver.routing import Arm, Role, Route
+
+
+class RouteRules:
+    """Judges the arms of a route. ``find`` gives a model version by its name, or raises ``NotFound``."""
+
+    def __init__(self, find: Callable[[str], ModelVersion], artifacts: ArtifactStore) -> None:
+        self._find = find
+        self._artifacts = artifacts
+
+    def check(self, route: Route, now: str) -> None:
+        """Raises ``InvalidRoute`` naming every arm that may not be on the route, and why, and ``NotAllowed`` where an
+        override has expired at ``now`` (UTC ISO-8601).
+
+        Contracts are compared for the arms that answer beside the champion. The champion itself may have any: its
+        contract is the one that callers must follow, and what they must change is in the gate report its approver saw. A
+        shadow refuses nobody.
+        """
+        models = {arm.model: self._find(arm.model) for arm in route.arms}
+        refused = [field for arm in route.arms for field in _may_not_answer(arm, models[arm.model])]
+        if not refused:
+            champion = models[route.champion.model]
+            beside = [models[arm.model] for arm in route.answering if arm.role is not Role.CHAMPION]
+            refused = [field for model in beside for field in self._refuses_callers(model, champion)]
+        if refused:
+            raise InvalidRoute("The arms do not make a route.", refused)
+        for model in models.values():
+            check_override(model, now)
+
+    def _refuses_callers(self, model: ModelVersion, champion: ModelVersion) -> Iterator[FieldError]:
+        if model.fingerprint == champion.fingerprint:
+            return
+        for check in compatibility_checks(self._contract(model), self._contract(champion)):
+            if check.outcome is Outcome.FAIL:
+                yield FieldError(f"{model.name}.{check.name}", check.sentence)
+
+    def _contract(self, model: ModelVersion) -> Contract:
+        contract = Contract.from_json(self._artifacts.get(model.package_sha256, CONTRACT))
+        if contract.fingerprint != model.fingerprint:
+            raise InvalidPackage(
+                f"The package of {model.name} is altered.",
+                [FieldError(CONTRACT, "is not what its fingerprint says")],
+            )
+        return contract
+
+
+def check_override(model: ModelVersion, now: str) -> None:
+    """Raises ``NotAllowed`` where failed checks stand in the way again."""
+    if model.override and model.override.expires_at <= now:
+        raise NotAllowed(f"The override of {model.name} expired at {model.override.expires_at}.")
+
+
+def _may_not_answer(arm: Arm, model: ModelVersion) -> Iterator[FieldError]:
+    allowed = (State.APPROVED, State.GATED) if arm.role is Role.SHADOW else (State.APPROVED,)
+    if model.state not in allowed:
+        needed = " or ".join(state.value for state in allowed)
+        yield FieldError(arm.model, f"is {model.state.value}; a {arm.role.value} must be {needed}")
+    elif model.package_sha256 != arm.package_sha256:
+        yield FieldError(arm.model, "is registered with another SHA-256")
