@@ -191,12 +191,20 @@ def test_a_function_version_that_leaves_requests_unanswered_is_taken_back_too(aw
         assert dimensions["function_version"]["Fn::GetAtt"][1] == "Version"
 
 
-def test_a_record_on_hold_rings_an_alarm_of_its_endpoint(aws_stage: Synthesized) -> None:
-    delivery = {"PredictionsUndelivered", "PredictionsPending", "PredictionsLost", "ExtensionFailed"}
+def test_a_record_on_hold_or_a_route_that_is_not_served_rings_an_alarm_of_its_endpoint(
+    aws_stage: Synthesized,
+) -> None:
+    unseen = {
+        "PredictionsUndelivered",
+        "PredictionsPending",
+        "PredictionsLost",
+        "RouteRefreshFailed",
+        "ExtensionFailed",
+    }
     found = set()
     for alarm in aws_stage.of_type("AWS::CloudWatch::Alarm").values():
         properties = alarm["Properties"]
-        if properties["MetricName"] in delivery:
+        if properties["MetricName"] in unseen:
             dimensions = {item["Name"]: item["Value"] for item in properties["Dimensions"]}
             # Exactly the dimensions it is counted with (bootstrap.EmfMetrics), or it would never ring.
             assert dimensions == {
@@ -206,8 +214,13 @@ def test_a_record_on_hold_rings_an_alarm_of_its_endpoint(aws_stage: Synthesized)
             assert (properties["Namespace"], properties["Threshold"]) == ("Quicksilver", 1)
             assert properties["TreatMissingData"] == "notBreaching"
             found.add((dimensions["endpoint"], properties["MetricName"]))
-    expected = {(endpoint.name, metric) for endpoint in aws_stage.stage.endpoints for metric in delivery}
-    assert found == (expected)
+    expected = {(endpoint.name, metric) for endpoint in aws_stage.stage.endpoints for metric in unseen}
+    assert found == expected
+
+
+def test_an_emulated_stage_has_no_alarms_since_nothing_would_ring_them(local: Synthesized) -> None:
+    kinds = {item["Type"] for item in local.resources.values()}
+    assert "AWS::CloudWatch::Alarm" not in kinds
 
 
 def test_an_endpoint_that_logs_before_it_responds_tells_its_function(

@@ -24,6 +24,7 @@ from quicksilver.registry import Registry, Stores
 from quicksilver.routing import FULL_SHARE_BP, Arm, Role
 from quicksilver.scoring import Scorer
 from quicksilver.serving import LoadedRoute, Serving
+from quicksilver.settings import ScoreSettings
 from tests.approvals import bring_to_approved, make_champion, policy
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class Bench:
             signer=self.signer,
             clock=self.clock,
             metrics=self.metrics,
-            refresh_seconds=10,
-            max_age_seconds=60,
+            refresh_seconds=ScoreSettings.model_fields["route_refresh_seconds"].default,
+            max_age_seconds=ScoreSettings.model_fields["route_max_age_seconds"].default,
         )
 
     @property
@@ -95,9 +96,15 @@ class Bench:
         make_champion(self.registry, package)
 
     def put_arm(
-        self, package: Package, role: Role = Role.CANARY, share_bp: int = FULL_SHARE_BP, **more: Any
+        self,
+        package: Package,
+        role: Role = Role.CANARY,
+        share_bp: int = FULL_SHARE_BP,
+        *,
+        refresh: bool = True,
+        **more: Any,
     ) -> str:
-        """Give a package a share beside the champion and serve that route, whatever the registry would say to it."""
+        """Give a package a share beside the champion, whatever the registry would say to that route; and serve it."""
         self.artifacts.put(package.sha256, package.files)
         name = bring_to_approved(self.registry, package)
         route = self.registry.current_route("card-fraud")
@@ -107,9 +114,10 @@ class Bench:
         )
         content = {**dict(route), "number": route.number + 1, "arms": arms, **more}
         self.registry_store._routes["card-fraud"].append(type(route).model_validate(content))
-        self.clock.advance_ms(10_000)
-        self.serving.refresh_if_due()
-        self.put_rows()
+        if refresh:
+            self.clock.advance_ms(10_000)
+            self.serving.refresh_if_due()
+            self.put_rows()
         return name
 
     def put_rows(self, *, age_ms: int = 0, **card: Any) -> None:

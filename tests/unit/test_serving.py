@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from quicksilver.errors import NoModel, Unavailable
 from quicksilver.memory import MemorySigner
 from quicksilver.model_version import Approval
 from quicksilver.package import CONTRACT, MANIFEST, MODEL
 from quicksilver.ports import Deadline
-from tests.approvals import GRACE, set_champion
+from quicksilver.routing import Role, sole_champion
+from tests.approvals import GRACE, bring_to_approved, set_champion
+from tests.conftest import train
+from tests.unit.conftest import Bench
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
     from quicksilver.routing import Route
-    from tests.unit.conftest import Bench
+    from tests.conftest import Trained
 
 
 def flip_a_byte(bench: Bench, package: Package, name: str) -> None:
@@ -27,8 +32,6 @@ def flip_a_byte(bench: Bench, package: Package, name: str) -> None:
 
 
 def test_an_environment_without_a_route_has_no_model() -> None:
-    from tests.unit.conftest import Bench
-
     with pytest.raises(NoModel):
         Bench().loaded_route()
 
@@ -118,7 +121,7 @@ def test_an_environment_that_slept_confirms_its_route_before_it_answers(
     bench.serving.refresh_if_due()
     assert bench.loaded_route().route.champion.model == "card-fraud@2"
     set_champion(bench.registry, "card-fraud@1", reason="Back.", who=GRACE)
-    bench.clock.advance_ms(59_999)
+    bench.clock.advance_ms(9_999)
     assert bench.loaded_route().route.champion.model == "card-fraud@2"
     bench.clock.advance_ms(1)
     assert bench.loaded_route().route.champion.model == "card-fraud@1"
@@ -202,6 +205,168 @@ def test_an_environment_that_starts_while_the_champion_cannot_be_loaded_answers_
     assert bench.metrics.counts["RouteRefreshFailed"] == 1
 
 
+# -- a route that does not load --
+
+
+@dataclass
+class Fetches:
+    """When something of a package was fetched, in seconds since the start."""
+
+    bench: Bench
+    package: Package
+    at: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        start, get = self.bench.clock.now_ms(), self.bench.artifacts.get
+
+        def watched(sha256: str, name: str) -> bytes:
+            if sha256 == self.package.sha256 and name == MANIFEST:
+                self.at.append((self.bench.clock.now_ms() - start) // 1_000)
+            return get(sha256, name)
+
+        self.bench.artifacts.get = watched  # type: ignore[method-assign]
+
+
+def answer_every(bench: Bench, seconds: int, times: int) -> None:
+    """What an environment does for each of so many requests."""
+    for _ in range(times):
+        bench.clock.advance_ms(seconds * 1_000)
+        bench.loaded_route()
+        bench.serving.refresh_if_due()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fetched"),
+    [
+        (1, [5, 10, 20, 40, 80, 140, 200]),
+        (7, [7, 14, 28, 49, 91, 154]),
+        (
+            30,
+            [30, 60, 90, 120, 180],
+        ),  # each request has slept: it asks the registry itself, and loads nothing
+    ],
+)
+def test_what_does_not_load_is_fetched_ever_less_often_and_the_alarm_goes_on(
+    bench: Bench, second_package: Package, seconds: int, fetched: list[int]
+) -> None:
+    bench.loaded_route()
+    bench.put_arm(second_package, refresh=False)
+    flip_a_byte(bench, second_package, MODEL)
+    fetches = Fetches(bench, second_package)
+    answer_every(bench, seconds, 210 // seconds)
+    assert fetches.at == fetched
+    assert notes(bench) == [("card-fraud@2", "not_loaded", "last_good")]
+    refreshes = 210 // 5 if seconds == 1 else 210 // seconds
+    assert bench.metrics.counts["RouteRefreshFailed"] == refreshes
+
+
+def test_what_did_not_load_is_taken_up_when_it_does(bench: Bench, second_package: Package) -> None:
+    bench.loaded_route()
+    bench.put_arm(second_package, refresh=False)
+    whole = bench.artifacts.files[second_package.sha256, MODEL]
+    flip_a_byte(bench, second_package, MODEL)
+    answer_every(bench, 1, 60)
+    bench.artifacts.files[second_package.sha256, MODEL] = whole
+    answer_every(bench, 1, 60)
+    assert (bench.loaded_route().route.number, notes(bench)) == (2, [])
+
+
+def test_another_route_is_loaded_at_once_whatever_the_one_before_it_waits_for(
+    bench: Bench, second_package: Package, package: Package
+) -> None:
+    bench.loaded_route()
+    bench.put_arm(second_package, refresh=False)
+    flip_a_byte(bench, second_package, MODEL)
+    answer_every(bench, 1, 100)
+    fetches = Fetches(bench, second_package)
+    bench.put_arm(second_package, share_bp=500, refresh=False)
+    answer_every(bench, 1, 5)
+    assert len(fetches.at) == 1
+    # And one that needs no loading is simply taken up: an abort does not wait for what it takes off.
+    set_champion(bench.registry, "card-fraud@1", reason="Abort.", who=GRACE)
+    bench.registry_store._routes["card-fraud"].append(
+        bench.registry_store._routes["card-fraud"].pop().model_copy(update={"number": 4})
+    )
+    answer_every(bench, 1, 5)
+    assert (bench.loaded_route().route.number, notes(bench)) == (4, [])
+
+
+def test_a_new_champion_waits_for_a_canary_of_its_route_that_does_not_load(
+    bench: Bench, second_package: Package, trained: Trained
+) -> None:
+    """A route is whole or is not served: nobody has decided on what would be left of it."""
+    bench.loaded_route()
+    third = train(trained.contract, seed=12).pack()
+    bench.put_champion(second_package)
+    canary = bench.put_arm(third, share_bp=100, refresh=False)
+    flip_a_byte(bench, third, MODEL)
+    answer_every(bench, 5, 1)
+    assert bench.loaded_route().route.champion.model == "card-fraud@1"
+    assert notes(bench) == [(canary, "not_loaded", "last_good")]
+
+
+def test_a_route_that_is_to_be_loaded_is_named_by_what_is_missing(
+    bench: Bench, second_package: Package
+) -> None:
+    bench.loaded_route()
+    canary = bench.put_arm(second_package, refresh=False)
+    bench.clock.advance_ms(10_000)
+    bench.loaded_route()
+    assert notes(bench) == [(canary, "outdated", "last_good")]
+
+
+# -- how old a route may be that answers --
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 40_000), st.sampled_from(["request", "canary", "abort"])), max_size=40
+    )
+)
+def test_no_answer_is_by_a_route_that_was_replaced_more_than_ten_seconds_ago(
+    package: Package, second_package: Package, steps: list[tuple[int, str]]
+) -> None:
+    """Busy or asleep: what needs no loading holds for every answer; what does is loaded after one that says so."""
+    bench = Bench()
+    bench.put_champion(package)
+    bench.artifacts.put(second_package.sha256, second_package.files)
+    bring_to_approved(bench.registry, second_package)
+    champion = sole_champion(bench.registry.model_version("card-fraud@1"))
+    canary = sole_champion(bench.registry.model_version("card-fraud@2")).model_copy(
+        update={"role": Role.CANARY, "share_bp": 5_000}
+    )
+    half = champion.model_copy(update={"share_bp": 5_000})
+    bench.loaded_route()
+    since = {1: bench.clock.now_ms()}
+    for gap_ms, what in steps:
+        bench.clock.advance_ms(gap_ms)
+        if what != "request":
+            arms = [half, canary] if what == "canary" else [champion]
+            route = bench.registry.set_route("card-fraud", arms, reason="Move.", who=GRACE)
+            since[route.number] = bench.clock.now_ms()
+            continue
+        loaded = bench.loaded_route()
+        owed = max(
+            number for number, at in since.items() if at <= bench.clock.now_ms() - 10_000 or number == 1
+        )
+        if loaded.route.number < owed:
+            assert [(note.model, note.cause) for note in loaded.notes] == [("card-fraud@2", "outdated")]
+            assert any(arm.role is Role.CANARY for arm in bench.registry.current_route("card-fraud").arms)
+        bench.serving.refresh_if_due()
+        if bench.serving._confirmed_ms == bench.clock.now_ms():
+            assert bench.serving._loaded.route.number == max(since), "asked just now, and loaded"
+
+
+def test_a_clock_that_is_set_back_keeps_no_route(bench: Bench, second_package: Package) -> None:
+    bench.loaded_route()
+    bench.put_champion(second_package)
+    bench.clock.advance_ms(-3_600_000)
+    bench.loaded_route()
+    bench.serving.refresh_if_due()
+    assert bench.loaded_route().route.champion.model == "card-fraud@2"
+
+
 def test_the_champion_before_stays_as_the_last_good_one(bench: Bench, second_package: Package) -> None:
     before = bench.loaded_route().champion
     bench.put_champion(second_package)
@@ -227,7 +392,7 @@ def test_an_environment_that_slept_answers_by_its_last_good_route_when_the_regis
     bench.clock.advance_ms(60_000)
     assert bench.loaded_route().route.number == 1
     assert bench.loaded_route().route.number == 1
-    assert len(asked) == 1, "an outage of the registry costs one request in ten seconds, not each of them"
+    assert len(asked) == 1, "an outage of the registry costs one request in five seconds, not each of them"
 
 
 def test_an_unforeseen_error_at_a_refresh_changes_nothing_and_its_message_is_not_logged(

@@ -1,7 +1,17 @@
 """What an execution environment serves now: a route, with every model version it needs loaded.
 
 A new route replaces the old one only when all of its arms are loaded, so a change of route is whole
-or does not happen here, and the last good route goes on answering meanwhile.
+or does not happen here, and the last good route goes on answering meanwhile: a new champion waits for a
+canary of the same route that does not load, rather than be served with shares that nobody decided.
+
+How old a route may be that answers, in seconds since the registry was asked::
+
+    0 ········· refresh ········· max_age ············> age
+    answer by it | answer by it,    | ask the registry, within the deadline, and take up what is loaded
+                 | then ask and load|
+
+So what needs no loading, such as taking a canary off, holds for every answer ``max_age`` after it was written,
+in an environment that is busy or that has slept. An answer of which that is not so says so in its ``notes``.
 """
 
 from __future__ import annotations
@@ -34,6 +44,9 @@ _EARLIER_ROUTES = 3
 
 _RETRY_MS = 1_000
 """How long an environment that has nothing to serve waits before it asks the registry again."""
+
+_LONGEST_WAIT_MS = 60_000
+"""How long an environment waits at most before it tries again to load a route that it could not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,15 @@ class LoadedRoute:
         return replace(self, notes=(note,))
 
 
+@dataclass(frozen=True, slots=True)
+class _Unloadable:
+    """The registry's route, where it could not be loaded here: when it is tried again, and how long that was waited for."""
+
+    number: int
+    wait_ms: int
+    again_ms: int
+
+
 class Serving:
     """Keeps one endpoint's current route loaded."""
 
@@ -110,6 +132,7 @@ class Serving:
         self._refresh_ms = refresh_seconds * 1_000
         self._max_age_ms = max_age_seconds * 1_000
         self._loaded: LoadedRoute | None = None
+        self._unloadable: _Unloadable | None = None
         self._due_ms = 0
         self._confirmed_ms = 0
         # A request that must confirm its route and the thread after a response may both find it due.
@@ -137,19 +160,23 @@ class Serving:
     def refresh_if_due(self) -> None:
         """Confirm the route, or take up a new one, when its time has come. Never raises: the last good one stays."""
         with self._refreshing:
-            if self._clock.now_ms() >= self._due_ms:
+            if self._is_past(self._due_ms, self._refresh_ms):
                 self._guarded(self._refresh)
 
+    def _is_past(self, moment_ms: int, wait_ms: int) -> bool:
+        """Whether a moment has come that was set this far ahead; also if the clock was set back since."""
+        return not 0 < moment_ms - self._clock.now_ms() <= wait_ms
+
     def _is_unconfirmed(self) -> bool:
-        return self._clock.now_ms() - self._confirmed_ms >= self._max_age_ms
+        return self._is_past(self._confirmed_ms + self._max_age_ms, self._max_age_ms)
 
     def _confirm(self, deadline: Deadline) -> None:
         # A refresh under way will say what this would have found out; a request does not wait for it.
         if self._refreshing.acquire(blocking=False):
             try:
-                if self._clock.now_ms() >= self._due_ms:
+                if self._is_past(self._due_ms, self._refresh_ms):
                     self._guarded(lambda: self._read_route(deadline.remaining_seconds()))
-                    if self._is_outdated():
+                    if self._is_to_load():
                         self._due_ms = 0  # right after this answer
             finally:
                 self._refreshing.release()
@@ -172,10 +199,14 @@ class Serving:
                 logger.error("route refresh failed", extra={"endpoint": self._endpoint, **whereabouts(error)})
         self._due_ms = now + wait_ms
 
-    def _is_outdated(self) -> bool:
-        return self._loaded is not None and any(
-            note.cause is ModelCause.OUTDATED for note in self._loaded.notes
-        )
+    def _is_to_load(self) -> bool:
+        """Whether the registry has a route that is to be loaded here, now."""
+        return self._loaded is not None and bool(self._loaded.notes) and not self._is_waiting()
+
+    def _is_waiting(self) -> bool:
+        """Whether the registry's route could not be loaded here a short while ago."""
+        failed = self._unloadable
+        return failed is not None and not self._is_past(failed.again_ms, failed.wait_ms)
 
     def _read_route(self, seconds: float) -> None:
         """Ask for the current route, and take it up if it needs no loading; if it does, say so."""
@@ -183,16 +214,23 @@ class Serving:
         loaded = self._loaded
         if loaded and route.number != loaded.route.number:
             known = self._known()
-            if all(arm.package_sha256 in known for arm in route.answering):
+            missing = [arm.model for arm in route.answering if arm.package_sha256 not in known]
+            if not missing:
                 self._take_up(route)
-            else:
-                self._loaded = loaded.noted(ModelCause.OUTDATED, route.champion.model)
+            elif self._unloadable is None:
+                self._loaded = loaded.noted(ModelCause.OUTDATED, missing[0])
+            elif self._is_waiting():
+                self._metrics.count(Metric.ROUTE_REFRESH_FAILED)
 
     def _refresh(self) -> None:
         route = self._current_route()
         if self._loaded and route.number == self._loaded.route.number:
             # What could not be loaded of a route in between is of no interest any more.
             self._loaded = replace(self._loaded, notes=())
+            return
+        if self._loaded and self._is_waiting():
+            # Nothing is fetched anew, and the alarm goes on: this is not the registry's route.
+            self._metrics.count(Metric.ROUTE_REFRESH_FAILED)
             return
         try:
             self._take_up(route)
@@ -201,13 +239,19 @@ class Serving:
                 self._take_up_earlier(route)
             if self._loaded:
                 self._loaded = self._loaded.noted(ModelCause.NOT_LOADED, error.model or route.champion.model)
+            wait_ms = 2 * self._unloadable.wait_ms if self._unloadable else self._refresh_ms
+            wait_ms = min(wait_ms, _LONGEST_WAIT_MS)
+            self._unloadable = _Unloadable(route.number, wait_ms, self._clock.now_ms() + wait_ms)
             raise
 
     def _current_route(self, seconds: float | None = None) -> Route:
+        asked_ms = self._clock.now_ms()
         route = self._registry.current_route(self._endpoint, seconds=seconds)
         if route is None:
             raise NoModel(f"The endpoint {self._endpoint} has no route yet.")
-        self._confirmed_ms = self._clock.now_ms()
+        self._confirmed_ms = asked_ms
+        if self._unloadable and self._unloadable.number != route.number:
+            self._unloadable = None
         return route
 
     def _take_up(self, route: Route) -> None:

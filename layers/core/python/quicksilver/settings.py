@@ -50,8 +50,11 @@ class ScoreSettings(BaseSettings):
     """Where idempotency keys are held; without it, requests with a key are refused."""
     idempotency_seconds: Annotated[int, Field(ge=1)] = 86_400
     """How long an answer is repeated under its key."""
-    route_refresh_seconds: Annotated[int, Field(ge=1, le=3_600)] = 10
-    route_max_age_seconds: Annotated[int, Field(ge=1, le=3_600)] = 60
+    route_refresh_seconds: Annotated[int, Field(ge=1, le=3_600)] = 5
+    """How long after the registry was asked for the route it is asked again, after an answer."""
+    route_max_age_seconds: Annotated[int, Field(ge=1, le=3_600)] = 10
+    """How long a route answers without that: then the registry is asked before the answer. What is taken off a route
+    answers nobody any more when this time has passed."""
 
 
 class RedeliverSettings(BaseSettings):

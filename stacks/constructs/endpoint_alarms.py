@@ -1,4 +1,4 @@
-"""Alarms of one endpoint for records that are not where they should be: each says so while they still exist, but the last."""
+"""Alarms of one endpoint for what costs no answer and so would go unseen: records on hold, a route that is not served."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ _ALARMS = {
     Metric.PREDICTIONS_UNDELIVERED: "the stream refuses prediction records; they are kept in S3 and put back every minute",
     Metric.PREDICTIONS_PENDING: "stream and S3 both refuse prediction records; they are in memory only",
     Metric.PREDICTIONS_LOST: "prediction records are lost: an environment ended while stream and S3 refused them",
+    Metric.ROUTE_REFRESH_FAILED: "an environment cannot read or load the registry's route; it answers by its last good one",
     Metric.EXTENSION_FAILED: "an environment has lost Lambda's Extensions API; its answers wait for the delivery",
 }
 
 
-class DeliveryAlarms(Construct):
-    """One alarm for each way a record can be on hold. The metrics are counted only when it happens."""
+class EndpointAlarms(Construct):
+    """One alarm for each of these metrics. They are counted only when it happens."""
 
     def __init__(self, scope: Construct, id: str, *, endpoint: Endpoint) -> None:
         super().__init__(scope, id)
