@@ -33,7 +33,7 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 .DELETE_ON_ERROR:
 PEERS ?= fastapi flask mlserver bentoml
 
-.PHONY: help demo test check bench bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-size fuzz-kernel valgrind-kernel layers synth setup up down clean lock
+.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-size fuzz-kernel valgrind-kernel layers synth setup up down clean lock
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -53,9 +53,13 @@ check: setup  ## formatting, lint, types and the arrows between modules
 	@$(VENV)/bin/mypy
 	@$(IN_VENV) PYTHONPATH=. $(VENV)/bin/lint-imports --no-logo
 
-bench: bench-kernel bench-handler bench-coldstart bench-size  ## kernel, whole function, cold start and size; writes build/figures/
+bench: bench-assign bench-kernel bench-handler bench-coldstart bench-size  ## assignment, kernel, whole function, cold start and size; writes build/figures/
 	@$(PY) -m bench.report > build/figures/report.md
 	$(SAY) 'bench: every table as Markdown is in build/figures/report.md'
+
+bench-assign: setup  ## what assigning an entity to its arm costs; writes build/figures/assignment.json
+	$(SAY) 'bench: assignment'
+	@$(AT_HOME) $(PY) -m bench.assignment
 
 bench-kernel: setup  ## contributions by the kernel, LightGBM and other explainers
 	$(SAY) 'bench: the kernel'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -54,11 +55,94 @@ def test_assignment_does_not_depend_on_where_the_champion_is_written(entity: str
     assert route(*arms).assign(entity) == canary_at(5_000).assign(entity)
 
 
-def test_shares_are_met_within_binomial_error() -> None:
-    n, share = 50_000, 0.05
-    hits = sum(canary_at(500).assign(f"card_{i}").role is Role.CANARY for i in range(n))
+ENTITIES = tuple(f"card_{number:06d}" for number in range(200_000))
+
+
+def assigned(to: Route, role: Role) -> set[str]:
+    return {entity for entity in ENTITIES if to.assign(entity).role is role}
+
+
+def assert_is_a_share(entities: int, share: float, of: int = len(ENTITIES)) -> None:
     # Five standard deviations of a binomial: a false alarm once in two million seeds, and this seed is fixed.
-    assert abs(hits - n * share) < 5 * (n * share * (1 - share)) ** 0.5
+    assert abs(entities - of * share) < 5 * (of * share * (1 - share)) ** 0.5
+
+
+def test_a_growing_canary_has_its_share_of_200_000_entities_and_loses_none() -> None:
+    before: set[str] = set()
+    for share_bp in (100, 500, 2_500, 5_000):
+        canary = assigned(canary_at(share_bp), Role.CANARY)
+        assert_is_a_share(len(canary), share_bp / FULL_SHARE_BP)
+        assert before < canary
+        before = canary
+
+
+def experiment(holdout_bp: int = 0) -> Route:
+    """Three arms that answer, by an experiment's own salt."""
+    return route(
+        arm(1, Role.CHAMPION, 7_500),
+        arm(2, Role.CHALLENGER, 1_500),
+        arm(3, Role.CHALLENGER, 1_000),
+        salt="card-fraud/experiment/7",
+        holdout_bp=holdout_bp,
+    )
+
+
+def test_an_experiment_of_three_arms_with_a_holdout_has_its_shares_of_200_000_entities() -> None:
+    whole, held = experiment(), experiment(holdout_bp=100)
+    counts: Counter[str] = Counter()
+    held_out = 0
+    for entity in ENTITIES:
+        arm = held.assign(entity)
+        if held.holds_out(entity):
+            held_out += 1
+            assert arm.role is Role.CHAMPION
+        else:
+            counts[arm.model] += 1
+            assert arm == whole.assign(entity), "a holdout moves nobody else"
+    assert_is_a_share(held_out, 0.01)
+    for model, share in (("card-fraud@1", 0.75), ("card-fraud@2", 0.15), ("card-fraud@3", 0.1)):
+        assert_is_a_share(counts[model], share, of=len(ENTITIES) - held_out)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("card-fraud/holdout", "card-fraud/route"),
+        ("card-fraud/holdout", "card-fraud/experiment/7"),
+        ("card-fraud/route", "card-fraud/experiment/7"),
+        ("card-fraud/experiment/7", "card-fraud/experiment/8"),
+        ("card-fraud/route", "credit-line/route"),
+    ],
+)
+def test_places_under_two_salts_have_nothing_to_do_with_each_other(one: str, other: str) -> None:
+    """Pearson's chi-square test of independence on a 10 by 10 table of an entity's places."""
+    import numpy as np
+    from scipy.stats import chi2_contingency
+
+    table = np.zeros((10, 10))
+    for entity in ENTITIES[:100_000]:
+        table[bucket(one, entity) // 1_000, bucket(other, entity) // 1_000] += 1
+    # Fixed seeds, so this fails always or never; the least of five p-values is below 1e-4 once in two thousand.
+    assert chi2_contingency(table).pvalue > 1e-4
+
+
+def test_an_entitys_place_is_uniform_over_all_buckets() -> None:
+    import numpy as np
+    from scipy.stats import chisquare
+
+    places = np.bincount([bucket("card-fraud/route", entity) for entity in ENTITIES], minlength=FULL_SHARE_BP)
+    assert len(places) == FULL_SHARE_BP
+    assert chisquare(places).pvalue > 1e-4
+
+
+def test_a_copy_with_other_arms_assigns_by_them_and_must_be_a_route_too() -> None:
+    full = canary_at(FULL_SHARE_BP)
+    assert full.assign("card_1").role is Role.CANARY
+    copied = full.model_copy(update={"arms": canary_at(0).arms})
+    assert copied.assign("card_1").role is Role.CHAMPION
+    assert full.model_copy(update={"number": 2}) == full.model_copy(update={"number": 2})
+    with pytest.raises(ValidationError, match="add up to"):
+        full.model_copy(update={"arms": (arm(1, Role.CHAMPION, 9_999),)})
 
 
 def test_buckets_are_the_published_function_of_salt_and_entity() -> None:
@@ -76,6 +160,7 @@ def test_buckets_are_the_published_function_of_salt_and_entity() -> None:
         ([arm(1, Role.CANARY, 10_000)], "exactly one champion"),
         ([arm(1, Role.CHAMPION, 5_000), arm(2, Role.CHAMPION, 5_000)], "exactly one champion"),
         ([arm(1, Role.CHAMPION, 9_000), arm(2, Role.SHADOW, 1_000)], "a shadow answers nobody"),
+        ([arm(1, Role.CHAMPION, 5_000), arm(1, Role.CANARY, 5_000)], "answers by one arm only"),
         ([Arm(model="credit-line@1", package_sha256=SHA, role=Role.CHAMPION, share_bp=10_000)], "not a model version of"),
     ],
 )  # fmt: skip

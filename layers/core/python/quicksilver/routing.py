@@ -6,10 +6,13 @@ route and the entity, so it is sticky, costs a hash, and can be recomputed by an
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from hashlib import blake2b
-from typing import Annotated, Self
+from itertools import accumulate
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -89,16 +92,28 @@ class Route(BaseModel):
             raise ValueError("a rollout and an experiment would each disturb what the other measures")
         return self
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002 - every part of a route is frozen
+        """A copy that is a route too: validated, and with nothing left of what was prepared for other arms."""
+        return type(self).model_validate({**dict(self), **(update or {})})
+
     @cached_property
-    def _bounds(self) -> tuple[tuple[int, Arm], ...]:
+    def _in_order(self) -> tuple[Arm, ...]:
         # The champion comes last: a canary that grows widens its own interval from the left
         # edge and so keeps every entity it has, whatever the order the arms were given in.
-        bounds: list[tuple[int, Arm]] = []
-        total = 0
-        for arm in sorted(self.arms, key=lambda arm: arm.role is Role.CHAMPION):
-            total += arm.share_bp
-            bounds.append((total, arm))
-        return tuple(bounds)
+        return tuple(sorted(self.arms, key=lambda arm: arm.role is Role.CHAMPION))
+
+    @cached_property
+    def _bounds(self) -> tuple[int, ...]:
+        """Where each arm's interval ends, in that order; an arm without a share ends where it begins."""
+        return tuple(accumulate(arm.share_bp for arm in self._in_order))
+
+    @cached_property
+    def _keyed(self) -> blake2b:
+        return _keyed(self.salt)
+
+    @cached_property
+    def _keyed_for_holdout(self) -> blake2b:
+        return _keyed(f"{self.endpoint}/holdout")
 
     @property
     def champion(self) -> Arm:
@@ -115,14 +130,13 @@ class Route(BaseModel):
 
     def holds_out(self, entity_id: str) -> bool:
         """Whether an entity is in the holdout. Its salt is the endpoint's for ever, whatever the route's own is."""
-        return self.holdout_bp > 0 and bucket(f"{self.endpoint}/holdout", entity_id) < self.holdout_bp
+        return self.holdout_bp > 0 and _place(self._keyed_for_holdout, entity_id) < self.holdout_bp
 
     def assign(self, entity_id: str) -> Arm:
         """The arm that answers for an entity."""
         if self.holds_out(entity_id):
             return self.champion
-        position = bucket(self.salt, entity_id)
-        return next(arm for bound, arm in self._bounds if position < bound)
+        return self._in_order[bisect_right(self._bounds, _place(self._keyed, entity_id))]
 
 
 def bucket(salt: str, entity_id: str) -> int:
@@ -130,5 +144,15 @@ def bucket(salt: str, entity_id: str) -> int:
 
     The modulo of a 64-bit hash favours no bucket by more than 1 in 10^15.
     """
-    digest = blake2b(entity_id.encode(), key=salt.encode(), digest_size=8).digest()
-    return int.from_bytes(digest) % FULL_SHARE_BP
+    return _place(_keyed(salt), entity_id)
+
+
+def _keyed(salt: str) -> blake2b:
+    return blake2b(key=salt.encode(), digest_size=8)
+
+
+def _place(keyed: blake2b, entity_id: str) -> int:
+    # Keying is half the cost of a hash this short, so a route does it once.
+    state = keyed.copy()
+    state.update(entity_id.encode())
+    return int.from_bytes(state.digest()) % FULL_SHARE_BP
