@@ -17,8 +17,8 @@ from quicksilver.scoring import Caller
 from tests.conftest import Trained, contract_content, train
 
 if TYPE_CHECKING:
+    from quicksilver.model_loader import LoadedModel
     from quicksilver.package import Package
-    from quicksilver.serving import LoadedModel
     from tests.unit.conftest import Bench
 
 Body = dict[str, Any]

@@ -15,12 +15,13 @@ from quicksilver.evaluator import Evaluation, ExplainedBy
 from quicksilver.fallback import DegradedModel, ModelCause, ModelPolicy
 from quicksilver.features import Cause, Degraded, Vector, build_vector, check_names, feature_keys
 from quicksilver.metrics import Metric
+from quicksilver.model_loader import LoadedModel
 from quicksilver.ports import FeatureKey, FeatureReading, Metrics
 from quicksilver.prediction import Status
 from quicksilver.reasons import Reason, Wanted, reasons_for
 from quicksilver.request import ScoreRequest
 from quicksilver.routing import Arm, Role
-from quicksilver.serving import LoadedModel, LoadedRoute
+from quicksilver.serving import LoadedRoute
 from quicksilver.stopwatch import Step, Stopwatch
 
 logger = logging.getLogger(__name__)

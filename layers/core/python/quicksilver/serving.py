@@ -21,19 +21,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from quicksilver.contract import Contract
-from quicksilver.errors import (
-    InvalidInput,
-    ModelNotLoadable,
-    NoModel,
-    QuicksilverError,
-    Unavailable,
-    whereabouts,
-)
+from quicksilver.errors import InvalidInput, ModelNotLoadable, NoModel, QuicksilverError, whereabouts
 from quicksilver.evaluator import Evaluator
 from quicksilver.fallback import DegradedModel, ModelCause, ModelPolicy
 from quicksilver.metrics import Metric
-from quicksilver.package import open_package
+from quicksilver.model_loader import LoadedModel, ModelLoader, approved, is_outage
 from quicksilver.ports import ArtifactStore, Clock, Deadline, Metrics, RegistryStore, Signer
 from quicksilver.routing import Arm, Role, Route
 
@@ -47,16 +39,6 @@ _RETRY_MS = 1_000
 
 _LONGEST_WAIT_MS = 60_000
 """How long an environment waits at most before it tries again to load a route that it could not."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A model version ready to score."""
-
-    name: str
-    package_sha256: str
-    contract: Contract
-    evaluator: Evaluator
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +106,7 @@ class Serving:
         long it may go unconfirmed before a request has it confirmed first."""
         self._endpoint = endpoint
         self._registry = registry
-        self._artifacts = artifacts
-        self._load = load
-        self._signer = signer
+        self._loader = ModelLoader(artifacts, load, permit=approved(registry, signer))
         self._clock = clock
         self._metrics = metrics
         self._refresh_ms = refresh_seconds * 1_000
@@ -235,7 +215,7 @@ class Serving:
         try:
             self._take_up(route)
         except ModelNotLoadable as error:
-            if self._loaded is None and not _is_outage(error):
+            if self._loaded is None and not is_outage(error):
                 self._take_up_earlier(route)
             if self._loaded:
                 self._loaded = self._loaded.noted(ModelCause.NOT_LOADED, error.model or route.champion.model)
@@ -257,7 +237,7 @@ class Serving:
     def _take_up(self, route: Route) -> None:
         known, before = self._known(), self._loaded
         models = {
-            arm.package_sha256: known.get(arm.package_sha256) or self._load_model(arm)
+            arm.package_sha256: known.get(arm.package_sha256) or self._loader.model(arm)
             for arm in route.answering
         }
         last_good = None
@@ -277,7 +257,7 @@ class Serving:
                 self._take_up(earlier)
             except ModelNotLoadable as error:
                 logger.error("route %d cannot be loaded either: %s", number, error)
-                if _is_outage(error):
+                if is_outage(error):
                     return
             else:
                 return
@@ -287,39 +267,3 @@ class Serving:
             return {}
         last_good = self._loaded.last_good
         return {**self._loaded.models, **({last_good.package_sha256: last_good} if last_good else {})}
-
-    def _load_model(self, arm: Arm) -> LoadedModel:
-        def read(name: str) -> bytes:
-            return self._artifacts.get(arm.package_sha256, name)
-
-        try:
-            self._check_approval(arm)
-            package = open_package(read, arm.package_sha256, scoring_only=True)
-            evaluator = self._load(package.model_text)
-        except QuicksilverError as error:
-            raise ModelNotLoadable(f"{arm.model} cannot be loaded: {error}", model=arm.model) from error
-        except Exception as error:  # whatever it was, answers say that this model was not loaded
-            logger.error("a model's loading failed", extra=whereabouts(error))
-            raise ModelNotLoadable(
-                f"{arm.model} cannot be loaded: {type(error).__name__}.", model=arm.model
-            ) from error
-        if evaluator.feature_names != package.contract.names:
-            raise ModelNotLoadable(
-                f"{arm.model} cannot be loaded: its contract does not fit its model.", model=arm.model
-            )
-        return LoadedModel(arm.model, arm.package_sha256, package.contract, evaluator)
-
-    def _check_approval(self, arm: Arm) -> None:
-        """A route names an approved model version, and the approval is signed for these very bytes."""
-        number = int(arm.model.rpartition("@")[2])
-        model = self._registry.model_version(self._endpoint, number)
-        approval = model.approval if model else None
-        if approval is None or (approval.number, approval.package_sha256) != (number, arm.package_sha256):
-            raise ModelNotLoadable(f"{arm.model} is not approved.")
-        if not self._signer.verify(approval.digest, approval.signature_bytes):
-            raise ModelNotLoadable(f"the signature of {arm.model}'s approval does not verify.")
-
-
-def _is_outage(error: ModelNotLoadable) -> bool:
-    """Whether a store or the key did not answer: then an earlier route would only wait for them again."""
-    return type(error.__cause__) is Unavailable
