@@ -12,7 +12,7 @@ from rich.text import Text
 
 from quicksilver.cli.model_registry import facts, who
 from quicksilver.cli.output import JsonOption, emit, explains_errors, fail, progress
-from quicksilver.cli.route import route_table
+from quicksilver.cli.route import route_view
 from quicksilver.cli.stage import EndpointOption, StageOption, deployed_stage
 
 app = typer.Typer(
@@ -50,7 +50,7 @@ def at(
 ) -> None:
     """Show which model versions answered at a moment, with their shares."""
     route = deployed_stage(stage).registry.route_at(endpoint, time)
-    emit(route.model_dump(mode="json"), as_json=as_json, render=lambda: route_table(route))
+    emit(route.model_dump(mode="json"), as_json=as_json, render=lambda: route_view(route))
 
 
 @app.command(epilog="Example: quicksilver registry verify --endpoint card-fraud")
