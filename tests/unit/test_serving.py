@@ -339,6 +339,7 @@ def test_no_answer_is_by_a_route_that_was_replaced_more_than_ten_seconds_ago(
     half = champion.model_copy(update={"share_bp": 5_000})
     bench.loaded_route()
     since = {1: bench.clock.now_ms()}
+    number = 1
     for gap_ms, what in steps:
         bench.clock.advance_ms(gap_ms)
         if what != "request":
@@ -347,6 +348,8 @@ def test_no_answer_is_by_a_route_that_was_replaced_more_than_ten_seconds_ago(
             since[route.number] = bench.clock.now_ms()
             continue
         loaded = bench.loaded_route()
+        assert loaded.route.number >= number, "a route number only rises here"
+        number = loaded.route.number
         owed = max(
             number for number, at in since.items() if at <= bench.clock.now_ms() - 10_000 or number == 1
         )
