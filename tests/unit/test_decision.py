@@ -74,6 +74,27 @@ def test_the_last_good_champion_answers_for_one_that_cannot(
     assert bench.metrics.counts["RequestsDegraded"] == 1
 
 
+def test_what_was_not_read_for_a_last_good_champion_of_another_contract_is_late_and_not_absent(
+    bench: Bench, request_body: Body, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.loaded_route()
+    content = contract_content()
+    content["features"][4] |= {"source": "request", "group": None, "max_age_seconds": None}
+    bench.put_champion(train(Contract.model_validate(content), seed=9).pack())
+    bench.clock.advance_ms(10_000)
+    bench.serving.refresh_if_due()
+    bench.put_rows()
+    breaks(monkeypatch, bench.loaded_route().champion)
+    record = score(bench, request_body)
+    assert (record.model, record.status) == ("card-fraud@1", Status.REFER)
+    assert [tuple(item.model_dump().values()) for item in record.degraded] == [
+        ("txn_count_1h", "late", "default"),
+        ("amount_mean_7d", "late", "refer"),
+        ("card-fraud@2", "not_evaluated", "last_good"),
+    ]
+    assert record.vector[5] == 0.07, "what was read for the champion is there for it too"
+
+
 def test_the_declared_fallback_score_answers_when_no_model_can(
     bench: Bench, request_body: Body, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from quicksilver.contract import MissingPolicy
+from quicksilver.contract import Contract, MissingPolicy
 from quicksilver.errors import FeaturesLate, InvalidRequest, NotEvaluated, QuicksilverError
 from quicksilver.evaluator import Evaluation, ExplainedBy
 from quicksilver.fallback import DegradedModel, ModelCause, ModelPolicy
@@ -117,11 +117,20 @@ def decide(
 def _vector(routed: Routed, model: LoadedModel, reading: FeatureReading, now_ms: int) -> Vector:
     if model is not routed.model:
         keys: Mapping[str, FeatureKey] = feature_keys(model.contract, routed.request)
+        if unread := _unread(routed, model.contract, keys):
+            reading = replace(reading, late=reading.late | unread)
     else:
         keys = routed.keys
         if not routed.by_champion:
             check_names(model.contract, routed.request)
     return build_vector(model.contract, routed.request, keys, reading, now_ms)
+
+
+def _unread(routed: Routed, contract: Contract, keys: Mapping[str, FeatureKey]) -> frozenset[FeatureKey]:
+    """The rows of which a last good champion needs what was not asked for: its features are late, never unknown."""
+    names = set(contract.online_names).difference(routed.names)
+    groups = {feature.group for feature in contract.features if feature.name in names}
+    return frozenset(key for group, key in keys.items() if group in groups or key not in routed.rows)
 
 
 def _evaluate(model: LoadedModel, vector: Vector, wanted: Wanted) -> tuple[float, Evaluation | None]:
