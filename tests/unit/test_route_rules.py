@@ -18,6 +18,7 @@ from tests.conftest import contract_content, train
 if TYPE_CHECKING:
     from quicksilver.package import Package
     from quicksilver.routing import Route
+    from tests.conftest import Trained
     from tests.unit.conftest import Bench
 
 
@@ -203,7 +204,76 @@ def test_an_arm_whose_override_has_expired_is_refused(bench: Bench, second_packa
     assert beside(bench, name).number == 2
     bench.clock.advance_ms(1)
     with pytest.raises(NotAllowed, match=f"The override of {name} expired"):
-        beside(bench, name)
+        beside(bench, name, share_bp=101)
+    with pytest.raises(NotAllowed, match=f"The override of {name} expired"):
+        beside(bench, name, Role.CHALLENGER)
+    assert beside(bench, name, share_bp=99).number == 3, "it may have less"
+
+
+# -- what is wrong with one arm keeps no other from being taken off --
+
+
+def test_a_canary_is_taken_off_whatever_became_of_the_champions_override(
+    bench: Bench, second_package: Package
+) -> None:
+    bench.artifacts.put(second_package.sha256, second_package.files)
+    name = bench.registry.register("card-fraud", second_package.sha256, who=ADA).name
+    bench.registry.add_evidence(name, report(second_package, policy(), auc=Outcome.FAIL), who=ADA)
+    expires_at = utc_iso(bench.clock.now_ms() + 1_000)
+    bench.registry.override(name, ["performance.auc"], reason="Known.", expires_at=expires_at, who=GRACE)
+    bench.registry.approve(name, reason="With care.", who=GRACE)
+    half = [arm(bench, name, Role.CHAMPION, 5_000), arm(bench, "card-fraud@1", Role.CANARY, 5_000)]
+    bench.registry.set_route("card-fraud", half, reason="Half.", who=GRACE)
+    bench.clock.advance_ms(1_000)
+    whole = [arm(bench, name, Role.CHAMPION, FULL_SHARE_BP)]
+    assert bench.registry.set_route("card-fraud", whole, reason="Abort.", who=GRACE).number == 3
+
+
+def test_a_canary_is_taken_off_beside_a_shadow_that_was_rejected_meanwhile(
+    bench: Bench, second_package: Package, trained: Trained
+) -> None:
+    canary = approved(bench, second_package)
+    third = train(trained.contract, seed=12).pack()
+    bench.artifacts.put(third.sha256, third.files)
+    shadow = bench.registry.register("card-fraud", third.sha256, who=ADA).name
+    bench.registry.add_evidence(shadow, report(third, policy()), who=ADA)
+    watched = arm(bench, shadow, Role.SHADOW, 0)
+    arms = [arm(bench, "card-fraud@1", Role.CHAMPION, 9_000), arm(bench, canary, Role.CANARY, 1_000), watched]
+    bench.registry.set_route("card-fraud", arms, reason="Try it.", who=GRACE)
+    bench.registry.reject(shadow, reason="Leaks the target.", who=GRACE)
+    whole = arm(bench, "card-fraud@1", Role.CHAMPION, FULL_SHARE_BP)
+    assert bench.registry.set_route("card-fraud", [whole, watched], reason="Abort.", who=GRACE).number == 3
+    bench.registry.set_route("card-fraud", [whole], reason="Stop watching.", who=GRACE)
+    with pytest.raises(InvalidRoute, match="do not make a route"):
+        bench.registry.set_route("card-fraud", [whole, watched], reason="Watch again.", who=GRACE)
+
+
+def test_a_canary_is_taken_off_while_no_contract_can_be_read(
+    bench: Bench, second_package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = approved(bench, with_contract(amount={"maximum": 2_000_000}))
+    canary = approved(bench, second_package)
+    challenger = arm(bench, other, Role.CHALLENGER, 1_000)
+    arms = [
+        arm(bench, "card-fraud@1", Role.CHAMPION, 8_000),
+        arm(bench, canary, Role.CANARY, 1_000),
+        challenger,
+    ]
+    bench.registry.set_route("card-fraud", arms, reason="Try both.", who=GRACE)
+    bench.artifacts.files.clear()
+    rest = [arm(bench, "card-fraud@1", Role.CHAMPION, 9_000), challenger]
+    assert bench.registry.set_route("card-fraud", rest, reason="Abort.", who=GRACE).number == 3
+
+
+def test_an_arm_that_stays_is_judged_by_a_new_champions_contract(
+    bench: Bench, second_package: Package
+) -> None:
+    kept = beside(bench, approved(bench, second_package)).answering[1]
+    new = approved(bench, with_contract(cross_border={"name": "abroad"}))
+    arms = [arm(bench, new, Role.CHAMPION, FULL_SHARE_BP - kept.share_bp), kept]
+    with pytest.raises(InvalidRoute) as refusal:
+        bench.registry.set_route("card-fraud", arms, reason="Callers follow.", who=GRACE)
+    assert [item.field for item in refusal.value.fields] == [f"{kept.model}.removed_feature.abroad"]
 
 
 def test_the_holdout_stays_until_somebody_sets_another(bench: Bench) -> None:

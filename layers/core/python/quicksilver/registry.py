@@ -339,7 +339,7 @@ class Registry:
                 )
             except ValidationError as error:
                 raise InvalidRoute("The arms do not make a route.", contract_field_errors(error)) from None
-            self._route_rules.check(route, now)
+            self._route_rules.check(route, current, now)
             facts = {"route": route.model_dump(mode="json"), **(details or {})}
             return Decision(Action.ROUTED, f"route {route.number}", reason, facts, route=route)
 

@@ -21,24 +21,30 @@ class RouteRules:
         self._find = find
         self._artifacts = artifacts
 
-    def check(self, route: Route, now: str) -> None:
+    def check(self, route: Route, current: Route | None, now: str) -> None:
         """Raises ``InvalidRoute`` naming every arm that may not be on the route, and why, and ``NotAllowed`` where an
         override has expired at ``now`` (UTC ISO-8601).
+
+        An arm that the current route has, and that gets no more by this one, is not judged anew: what is wrong with one
+        arm must not keep another from being taken off.
 
         Contracts are compared for the arms that answer beside the champion. The champion itself may have any: its
         contract is the one that callers must follow, and what they must change is in the gate report its approver saw. A
         shadow refuses nobody.
         """
-        models = {arm.model: self._find(arm.model) for arm in route.arms}
-        refused = [field for arm in route.arms for field in _may_not_answer(arm, models[arm.model])]
+        new = [arm for arm in route.arms if not (current and _is_kept(arm, current))]
+        # Where the champion is another, every arm must suit its callers.
+        compared = route.arms if route.champion in new else new
+        models = {arm.model: self._find(arm.model) for arm in (*compared, route.champion)}
+        refused = [field for arm in new for field in _may_not_answer(arm, models[arm.model])]
         if not refused:
             champion = models[route.champion.model]
-            beside = [models[arm.model] for arm in route.answering if arm.role is not Role.CHAMPION]
+            beside = [models[arm.model] for arm in compared if arm.role not in (Role.CHAMPION, Role.SHADOW)]
             refused = [field for model in beside for field in self._refuses_callers(model, champion)]
         if refused:
             raise InvalidRoute("The arms do not make a route.", refused)
-        for model in models.values():
-            check_override(model, now)
+        for arm in new:
+            check_override(models[arm.model], now)
 
     def _refuses_callers(self, model: ModelVersion, champion: ModelVersion) -> Iterator[FieldError]:
         if model.fingerprint == champion.fingerprint:
@@ -61,6 +67,15 @@ def check_override(model: ModelVersion, now: str) -> None:
     """Raises ``NotAllowed`` where failed checks stand in the way again."""
     if model.override and model.override.expires_at <= now:
         raise NotAllowed(f"The override of {model.name} expired at {model.override.expires_at}.")
+
+
+def _is_kept(arm: Arm, current: Route) -> bool:
+    """Whether the current route has this arm, by the same role and with no smaller share; the champion has what is left."""
+    return any(
+        (arm.model, arm.package_sha256, arm.role) == (other.model, other.package_sha256, other.role)
+        and (arm.role is Role.CHAMPION or arm.share_bp <= other.share_bp)
+        for other in current.arms
+    )
 
 
 def _may_not_answer(arm: Arm, model: ModelVersion) -> Iterator[FieldError]:
