@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def utc_iso(epoch_ms: int) -> str:
     """UTC ISO-8601 with milliseconds: ``2026-11-23T07:16:00.000Z``."""
     moment = datetime.fromtimestamp(epoch_ms / 1_000, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{epoch_ms % 1_000:03d}Z"
+
+
+def epoch_ms(time: str) -> int:
+    """UTC epoch milliseconds of a moment as ``utc_iso`` writes it. Raises ``ValueError`` for anything else."""
+    moment = datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    return int((moment - _EPOCH) / timedelta(milliseconds=1))
