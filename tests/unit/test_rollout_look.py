@@ -17,6 +17,7 @@ from quicksilver.rollout import GuardReading, Look, Outcome, Verdict, look
 from quicksilver.rollout_plan import Rollout
 from quicksilver.rollup import LATENCY_BINS, SCORE_BINS, ArmCounts, ArmKey, Period
 from quicksilver.routing import Role
+from quicksilver.sequential import Block
 
 MINUTE = 60_000
 START = epoch_ms("2026-11-26T12:00:00.000Z")
@@ -402,7 +403,7 @@ def test_what_is_expected_comes_from_earlier_periods_only() -> None:
     assert after.yardstick != before
     assert after.matched[GuardName.APPROVAL_RATE].process == comparison.matched[
         GuardName.APPROVAL_RATE
-    ].process.after((27, 3), (2_700, 300), before.expected[GuardName.APPROVAL_RATE])
+    ].process.after(Block((27, 3), (2_700, 300), before.expected[GuardName.APPROVAL_RATE]))
 
 
 @given(st.lists(st.integers(0, 40_000), max_size=30))

@@ -9,12 +9,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import accumulate
+from operator import add
 
 from quicksilver.guard_policy import GuardName
 from quicksilver.rollup import ArmCounts, ArmKey, Period
 from quicksilver.routing import Role
-from quicksilver.sequential import OCTILES, OTHER, RESHAPED, WORSE, EProcess, Tilt
+from quicksilver.sequential import OCTILES, OTHER, RESHAPED, WORSE, Block, EProcess, Tilt
 
 SLOW_SHARE = 0.01
 """Answers in the bins beyond the champion's 99th percentile are slow."""
@@ -95,20 +97,18 @@ class Matched:
 
     @classmethod
     def over(cls, tilts: tuple[Tilt, ...]) -> Matched:
-        none = (0.0,) * len(tilts[0])
+        none = (0.0,) * len(tilts[0].changes)
         return cls(none, none, EProcess.over(tilts))
 
-    def after(
-        self, canary: Sequence[int], champion: Sequence[int], expected: Sequence[float], copies: float
-    ) -> Matched:
-        ours, theirs = sum(canary), sum(champion)
+    def after(self, block: Block, copies: float) -> Matched:
+        ours, theirs = sum(block.canary), sum(block.champion)
         if not ours or not theirs:
             return self
         scale = ours / theirs
         return Matched(
-            tuple(total + count for total, count in zip(self.canary, canary, strict=True)),
-            tuple(total + count * scale for total, count in zip(self.champion, champion, strict=True)),
-            self.process.after(canary, champion, expected, copies),
+            tuple(map(add, self.canary, block.canary)),
+            tuple(total + count * scale for total, count in zip(self.champion, block.champion, strict=True)),
+            self.process.after(block, copies),
         )
 
 
@@ -116,7 +116,7 @@ def _unseen() -> Mapping[GuardName, Matched]:
     return {guard: Matched.over(tilts) for guard, tilts in TILTS.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Comparison:
     """Two model versions compared over the periods so far. ``since_ms`` is when the rollout began (epoch ms).
 
@@ -130,30 +130,33 @@ class Comparison:
     matched: Mapping[GuardName, Matched] = field(default_factory=_unseen)
     older: ArmCounts = NOTHING
     younger: ArmCounts = NOTHING
-    yardstick: Yardstick | None = None
+
+    @cached_property
+    def yardstick(self) -> Yardstick | None:
+        """What the next period is measured by; None while there is too little history."""
+        history = self.older + self.younger
+        return Yardstick.of(history) if history.requests >= LEAST_HISTORY else None
 
     def after(self, period: Period) -> Comparison:
         """The comparison with one more period. One that began before the rollout did is history and no more: an earlier
         rollout of the same canary may be in it."""
         champion = champion_counts(period, self.champion)
         matched = self.matched
-        if self.yardstick and period.start_ms >= self.since_ms:
+        if period.start_ms >= self.since_ms:
             canary = canary_counts(period, self.canary)
-            if canary.requests and champion.requests:
+            if canary.requests and champion.requests and self.yardstick:
                 matched = self._compared(self.yardstick, canary, champion)
-        older, younger = self.older, self.younger + champion if champion.requests else self.younger
+        older, younger = self.older, self.younger + champion
         if younger.requests >= MOST_HISTORY // 2:
             older, younger = younger, NOTHING
-        history = older + younger
-        yardstick = Yardstick.of(history) if history.requests >= LEAST_HISTORY else None
-        return replace(self, matched=matched, older=older, younger=younger, yardstick=yardstick)
+        return replace(self, matched=matched, older=older, younger=younger)
 
     def _compared(
         self, yardstick: Yardstick, canary: ArmCounts, champion: ArmCounts
     ) -> Mapping[GuardName, Matched]:
         ours, theirs = yardstick.outcomes(canary), yardstick.outcomes(champion)
         return {
-            guard: matched.after(ours[guard], theirs[guard], yardstick.expected[guard], self.copies)
+            guard: matched.after(Block(ours[guard], theirs[guard], yardstick.expected[guard]), self.copies)
             for guard, matched in self.matched.items()
         }
 

@@ -32,16 +32,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import add, mul
+from typing import NamedTuple
 
-Tilt = tuple[float, ...]
-"""The change of each outcome's log-probability, up to a constant."""
 
-WORSE: tuple[Tilt, ...] = tuple((0.0, offset) for offset in (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0))
+class Tilt(NamedTuple):
+    """A change of each outcome's log-probability, up to a constant; ``growths`` are its exponentials."""
+
+    changes: tuple[float, ...]
+    growths: tuple[float, ...]
+
+    @classmethod
+    def of(cls, *changes: float) -> Tilt:
+        return cls(changes, tuple(math.exp(change) for change in changes))
+
+
+WORSE = tuple(Tilt.of(0.0, offset) for offset in (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0))
 """Of two outcomes, the second has become more frequent: log-odds offsets, 5 being odds of 148 times."""
 
-OTHER: tuple[Tilt, ...] = tuple(
-    (0.0, sign * offset) for sign in (-1, 1) for offset in (0.1, 0.2, 0.4, 0.8, 1.6, 3.0)
-)
+OTHER = tuple(Tilt.of(0.0, sign * offset) for sign in (-1, 1) for offset in (0.1, 0.2, 0.4, 0.8, 1.6, 3.0))
 """Of two outcomes, the second has become more or less frequent."""
 
 OCTILES = 8
@@ -51,34 +60,45 @@ def _octile_tilts() -> tuple[Tilt, ...]:
     places = [place - (OCTILES - 1) / 2 for place in range(OCTILES)]
     scale = math.sqrt(sum(place * place for place in places) / OCTILES)
     standard = [place / scale for place in places]
-    moved = [tuple(sign * by * u for u in standard) for sign in (-1, 1) for by in (0.15, 0.3, 0.6, 1.2)]
-    spread = [tuple(by * (u * u - 1) for u in standard) for by in (-0.8, -0.3, 0.3, 0.8)]
-    heaped = [tuple(1.5 if place == heap else 0.0 for place in range(OCTILES)) for heap in range(OCTILES)]
+    moved = [Tilt.of(*(sign * by * u for u in standard)) for sign in (-1, 1) for by in (0.15, 0.3, 0.6, 1.2)]
+    spread = [Tilt.of(*(by * (u * u - 1) for u in standard)) for by in (-0.8, -0.3, 0.3, 0.8)]
+    heaped = [
+        Tilt.of(*(1.5 if place == heap else 0.0 for place in range(OCTILES))) for heap in range(OCTILES)
+    ]
     return (*moved, *spread, *heaped)
 
 
-RESHAPED: tuple[Tilt, ...] = _octile_tilts()
+RESHAPED = _octile_tilts()
 """Of eight outcomes in an order: all moved up or down, drawn together or apart, or heaped up in one of them."""
 
 
-def log_e(canary: Sequence[int], champion: Sequence[int], expected: Sequence[float], tilt: Tilt) -> float:
-    """The natural logarithm of one block's e-variable, for one tilt; 0 where an arm has no observation.
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One period: counts by outcome of the canary and of the champion, and p_b, which adds up to 1 and holds no 0."""
 
-    ``canary`` and ``champion`` are counts by outcome, and ``expected`` is p_b: positive, adding up to 1, and not made from
-    this block. With r_j = p_a_j / p_b_j it is sum_j a_j log r_j - (a_j + b_j) log(1 + w (r_j - 1)), w = n_a / n.
-    """
-    ours = sum(canary)
-    whole = ours + sum(champion)
-    if not ours or ours == whole:
-        return 0.0
-    weight = ours / whole
-    growths = [math.exp(change) for change in tilt]
-    norm = sum(share * growth for share, growth in zip(expected, growths, strict=True))
-    total = -ours * math.log(norm)
-    for a, b, change, growth in zip(canary, champion, tilt, growths, strict=True):
-        if a or b:
-            total += a * change - (a + b) * math.log1p(weight * (growth / norm - 1))
-    return total
+    canary: Sequence[int]
+    champion: Sequence[int]
+    expected: Sequence[float]
+
+    def log_e(self, tilts: Sequence[Tilt]) -> Sequence[float]:
+        """The natural logarithm of the e-variable of each tilt; 0 where an arm has no observation.
+
+        With r_j = p_a_j / p_b_j it is sum_j a_j log r_j - (a_j + b_j) log(1 + w (r_j - 1)), w = n_a / n.
+        """
+        ours, theirs = sum(self.canary), sum(self.champion)
+        if not ours or not theirs:
+            return (0.0,) * len(tilts)
+        weight = ours / (ours + theirs)
+        both = tuple(map(add, self.canary, self.champion))
+        found = []
+        for changes, growths in tilts:
+            norm = sum(map(mul, self.expected, growths))
+            found.append(
+                sum(map(mul, self.canary, changes))
+                - ours * math.log(norm)
+                - sum(map(mul, both, [math.log1p(weight * (growth / norm - 1)) for growth in growths]))
+            )
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +112,11 @@ class EProcess:
     def over(cls, tilts: tuple[Tilt, ...]) -> EProcess:
         return cls(tilts, (0.0,) * len(tilts))
 
-    def after(
-        self, canary: Sequence[int], champion: Sequence[int], expected: Sequence[float], copies: float = 1.0
-    ) -> EProcess:
-        """The bet after one more block of counts by outcome, whose observations come in so many equal copies."""
+    def after(self, block: Block, copies: float = 1.0) -> EProcess:
+        """The bet after one more block, whose observations come in so many equal copies."""
+        won = block.log_e(self.tilts)
         return EProcess(
-            self.tilts,
-            tuple(
-                wealth + log_e(canary, champion, expected, tilt) / copies
-                for wealth, tilt in zip(self.log_wealth, self.tilts, strict=True)
-            ),
+            self.tilts, tuple(wealth + by / copies for wealth, by in zip(self.log_wealth, won, strict=True))
         )
 
     @property
