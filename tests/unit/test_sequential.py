@@ -169,4 +169,4 @@ def test_whole_blocks_cross_their_threshold_no_more_often_than_ville_allows(tilt
 
 def test_octile_tilts_move_spread_and_heap() -> None:
     assert {len(tilt.changes) for tilt in RESHAPED} == {OCTILES}
-    assert len(set(RESHAPED)) == len(RESHAPED) == 8 + 4 + 8
+    assert len(set(RESHAPED)) == len(RESHAPED) == 6 + 2 + 8

@@ -120,7 +120,7 @@ def _unseen() -> Mapping[GuardName, Matched]:
 class Comparison:
     """Two model versions compared over the periods so far. ``since_ms`` is when the rollout began (epoch ms).
 
-    The champion's history is kept in two halves, the older of which is dropped when the younger is full.
+    ``canary_requests`` and ``champion_requests`` are of the periods since then. The champion's history is kept in two halves, the older of which is dropped when the younger is full.
     """
 
     champion: str
@@ -128,6 +128,8 @@ class Comparison:
     since_ms: int
     copies: float = 1.0
     matched: Mapping[GuardName, Matched] = field(default_factory=_unseen)
+    canary_requests: int = 0
+    champion_requests: int = 0
     older: ArmCounts = NOTHING
     younger: ArmCounts = NOTHING
 
@@ -141,19 +143,25 @@ class Comparison:
         """The comparison with one more period. One that began before the rollout did is history and no more: an earlier
         rollout of the same canary may be in it."""
         champion = champion_counts(period, self.champion)
-        matched = self.matched
-        if period.start_ms >= self.since_ms:
-            canary = canary_counts(period, self.canary)
-            if canary.requests and champion.requests and self.yardstick:
-                matched = self._compared(self.yardstick, canary, champion)
         older, younger = self.older, self.younger + champion
         if younger.requests >= MOST_HISTORY // 2:
             older, younger = younger, NOTHING
-        return replace(self, matched=matched, older=older, younger=younger)
+        if period.start_ms < self.since_ms:
+            return replace(self, older=older, younger=younger)
+        canary = canary_counts(period, self.canary)
+        return replace(
+            self,
+            matched=self._compared(canary, champion),
+            canary_requests=self.canary_requests + canary.requests,
+            champion_requests=self.champion_requests + champion.requests,
+            older=older,
+            younger=younger,
+        )
 
-    def _compared(
-        self, yardstick: Yardstick, canary: ArmCounts, champion: ArmCounts
-    ) -> Mapping[GuardName, Matched]:
+    def _compared(self, canary: ArmCounts, champion: ArmCounts) -> Mapping[GuardName, Matched]:
+        yardstick = self.yardstick
+        if not yardstick or not canary.requests or not champion.requests:
+            return self.matched
         ours, theirs = yardstick.outcomes(canary), yardstick.outcomes(champion)
         return {
             guard: matched.after(Block(ours[guard], theirs[guard], yardstick.expected[guard]), self.copies)

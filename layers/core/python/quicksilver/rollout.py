@@ -7,6 +7,7 @@ once come to the same verdict.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import reduce
@@ -83,7 +84,7 @@ def look(rollout: Rollout, champion: str, periods: Sequence[Period], now_ms: int
     ``champion`` is the model version it is compared with. Periods may come in any order; those that begin after
     ``now_ms`` (epoch ms) are left for a later look.
     """
-    seen = sorted((period for period in periods if period.start_ms <= now_ms), key=lambda each: each.start_ms)
+    seen = sorted((period for period in periods if period.start_ms <= now_ms), key=_start_ms)
     return judge(rollout, reduce(Comparison.after, seen, comparison_of(rollout, champion)), seen, now_ms)
 
 
@@ -99,33 +100,29 @@ def comparison_of(rollout: Rollout, champion: str) -> Comparison:
 
 def judge(rollout: Rollout, comparison: Comparison, periods: Sequence[Period], now_ms: int) -> Look:
     """The verdict on periods by rising time, none of them in the future, that ``comparison`` has been folded over."""
-    counted = [period for period in periods if period.start_ms >= comparison.since_ms]
     step_ms = epoch_ms(rollout.step_at)
-    requests = [canary_counts(period, rollout.model).requests for period in counted]
-    readings = tuple(
-        _reading(rollout.guards, guard, matched) for guard, matched in comparison.matched.items()
-    )
+    began = bisect_left(periods, max(step_ms, comparison.since_ms), key=_start_ms)
     seen = Look(
         verdict=Verdict.HOLD,
         reason="",
-        guards=readings,
-        canary_requests=sum(requests),
-        champion_requests=sum(champion_counts(period, comparison.champion).requests for period in counted),
-        step_requests=sum(
-            count for period, count in zip(counted, requests, strict=True) if period.start_ms >= step_ms
+        guards=tuple(
+            _reading(rollout.guards, guard, matched) for guard, matched in comparison.matched.items()
         ),
+        canary_requests=comparison.canary_requests,
+        champion_requests=comparison.champion_requests,
+        step_requests=sum(canary_counts(period, rollout.model).requests for period in periods[began:]),
         baked_seconds=max(0, (now_ms - step_ms) // 1_000),
     )
-    verdict, reason = _verdict(rollout, comparison, counted, seen)
+    verdict, reason = _verdict(rollout, comparison, periods, seen)
     return seen.model_copy(update={"verdict": verdict, "reason": reason})
 
 
 def _verdict(
-    rollout: Rollout, comparison: Comparison, counted: Sequence[Period], seen: Look
+    rollout: Rollout, comparison: Comparison, periods: Sequence[Period], seen: Look
 ) -> tuple[Verdict, str]:
     if rollout.paused:
         return Verdict.HOLD, "The rollout is paused."
-    if failure := _hard_failure(rollout, comparison, counted):
+    if failure := _hard_failure(rollout, comparison, periods):
         return Verdict.ROLL_BACK, failure
     if bad := [reading.sentence for reading in seen.guards if reading.outcome is Outcome.ROLLED_BACK]:
         return Verdict.ROLL_BACK, " ".join(bad)
@@ -156,13 +153,13 @@ def _waiting_for(rollout: Rollout, seen: Look) -> str | None:
     return None
 
 
-def _hard_failure(rollout: Rollout, comparison: Comparison, counted: Sequence[Period]) -> str | None:
+def _hard_failure(rollout: Rollout, comparison: Comparison, periods: Sequence[Period]) -> str | None:
     """A sentence where the canary fails outright.
 
     Where an environment cannot load the canary, all its answers name it, and those the canary would have had are its
     share of them: so much is added to its requests, as failures.
     """
-    recent = counted[-HARD_FAILURE_PERIODS:]
+    recent = [each for each in periods[-HARD_FAILURE_PERIODS:] if each.start_ms >= comparison.since_ms]
     ours = [canary_counts(period, comparison.canary) for period in recent]
     theirs = [champion_counts(period, comparison.champion) for period in recent]
     lost = sum(counts.not_loaded for counts in ours) * rollout.share_bp // FULL_SHARE_BP
@@ -264,6 +261,10 @@ def _stability_index(canary: Sequence[float], champion: Sequence[float]) -> floa
         (a / a_total - b / b_total) * math.log((a / a_total) / (b / b_total))
         for a, b in zip(ours, theirs, strict=True)
     )
+
+
+def _start_ms(period: Period) -> int:
+    return period.start_ms
 
 
 def _percent(share_bp: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import add
 from typing import NamedTuple
 
 from quicksilver.routing import Role
@@ -47,8 +48,8 @@ class ArmCounts:
             self.not_loaded + other.not_loaded,
             self.degraded + other.degraded,
             self.approved + other.approved,
-            tuple(a + b for a, b in zip(self.latency, other.latency, strict=True)),
-            tuple(a + b for a, b in zip(self.scores, other.scores, strict=True)),
+            tuple(map(add, self.latency, other.latency)),
+            tuple(map(add, self.scores, other.scores)),
         )
 
 

@@ -47,10 +47,10 @@ class Tilt(NamedTuple):
         return cls(changes, tuple(math.exp(change) for change in changes))
 
 
-WORSE = tuple(Tilt.of(0.0, offset) for offset in (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0))
-"""Of two outcomes, the second has become more frequent: log-odds offsets, 5 being odds of 148 times."""
+WORSE = tuple(Tilt.of(0.0, offset) for offset in (0.3, 0.7, 1.2, 2.0, 3.0, 4.5))
+"""Of two outcomes, the second has become more frequent: log-odds offsets, 4.5 being odds of 90 times."""
 
-OTHER = tuple(Tilt.of(0.0, sign * offset) for sign in (-1, 1) for offset in (0.1, 0.2, 0.4, 0.8, 1.6, 3.0))
+OTHER = tuple(Tilt.of(0.0, sign * offset) for sign in (-1, 1) for offset in (0.15, 0.35, 0.8, 1.8))
 """Of two outcomes, the second has become more or less frequent."""
 
 OCTILES = 8
@@ -60,8 +60,8 @@ def _octile_tilts() -> tuple[Tilt, ...]:
     places = [place - (OCTILES - 1) / 2 for place in range(OCTILES)]
     scale = math.sqrt(sum(place * place for place in places) / OCTILES)
     standard = [place / scale for place in places]
-    moved = [Tilt.of(*(sign * by * u for u in standard)) for sign in (-1, 1) for by in (0.15, 0.3, 0.6, 1.2)]
-    spread = [Tilt.of(*(by * (u * u - 1) for u in standard)) for by in (-0.8, -0.3, 0.3, 0.8)]
+    moved = [Tilt.of(*(sign * by * u for u in standard)) for sign in (-1, 1) for by in (0.2, 0.5, 1.2)]
+    spread = [Tilt.of(*(by * (u * u - 1) for u in standard)) for by in (-0.5, 0.5)]
     heaped = [
         Tilt.of(*(1.5 if place == heap else 0.0 for place in range(OCTILES))) for heap in range(OCTILES)
     ]
