@@ -36,7 +36,7 @@ STEPS_BP = (100, 500, 2_500, 5_000, 10_000)
 BAKE_MINUTES = 10
 HISTORY_MINUTES = 10
 LEAST_MINUTES = BAKE_MINUTES * (len(STEPS_BP) - 1)
-MOST_MINUTES = 240
+MOST_MINUTES = 180
 """A rollout that has come to no end by then is counted as held."""
 
 CAUGHT_BEFORE_BP = 2_500
@@ -201,16 +201,16 @@ def _quantiles(minutes: Sequence[int]) -> dict[str, float] | None:
     }
 
 
-def _batch(work: tuple[int, range]) -> tuple[int, list[End]]:
-    place, seeds = work
-    return place, [simulate(SCENARIOS[place], (place, seed)) for seed in seeds]
+def _batch(work: tuple[int, Scenario, range]) -> tuple[str, list[End]]:
+    place, scenario, seeds = work
+    return scenario.name, [simulate(scenario, (place, seed)) for seed in seeds]
 
 
 def run(rollouts: int, processes: int, *, batch: int = 25) -> dict[str, list[End]]:
     """Every scenario so many times. What comes out depends on ``rollouts`` and on nothing else."""
     work = [
-        (place, range(first, min(first + batch, rollouts)))
-        for place in range(len(SCENARIOS))
+        (place, scenario, range(first, min(first + batch, rollouts)))
+        for place, scenario in enumerate(SCENARIOS)
         for first in range(0, rollouts, batch)
     ]
     ends: dict[str, list[End]] = {scenario.name: [] for scenario in SCENARIOS}
@@ -219,8 +219,8 @@ def run(rollouts: int, processes: int, *, batch: int = 25) -> dict[str, list[End
         Progress(console=Console(stderr=True), transient=True) as progress,
     ):
         task = progress.add_task("rollouts", total=rollouts * len(SCENARIOS))
-        for place, found in pool.map(_batch, work):
-            ends[SCENARIOS[place].name] += found
+        for name, found in pool.map(_batch, work):
+            ends[name] += found
             progress.advance(task, len(found))
     return ends
 

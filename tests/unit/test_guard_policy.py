@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
@@ -83,3 +85,10 @@ def test_the_shares_of_alpha_add_up_to_it(alpha: float, weights: list[float]) ->
     thresholds = [guards.log_threshold(guard) for guard in GuardName]
     assert [threshold is None for threshold in thresholds] == [weight == 0 for weight in weights]
     assert math.isclose(sum(math.exp(-each) for each in thresholds if each is not None), alpha)
+
+
+def test_the_guards_of_card_fraud_are_the_defaults_written_out() -> None:
+    text = (Path(__file__).resolve().parents[2] / "policies" / "guards" / "card-fraud.toml").read_text()
+    assert Guards.from_toml(text) == Guards()
+    assert set(tomllib.loads(text)) == set(Guards.model_fields)
+    assert set(tomllib.loads(text)["limits"]) == set(tomllib.loads(text)["weights"]) == set(GuardName)

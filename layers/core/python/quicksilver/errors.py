@@ -11,7 +11,7 @@
     │   ├── InvalidContract       a contract that contradicts itself
     │   ├── InvalidPackage        a model package that is incomplete or altered
     │   ├── InvalidData           rows for training or evaluation that cannot be used
-    │   ├── InvalidPolicy         a gate policy that contradicts itself
+    │   ├── InvalidPolicy         a gate policy, or guards of a rollout, that contradict themselves
     │   ├── NotAllowed            the registry's rules forbid it: its state, its author, its time
     │   ├── InvalidRoute          arms that cannot make a route
     │   └── InvalidQuery          SQL the archive cannot answer
@@ -90,7 +90,7 @@ class InvalidData(InvalidInput):
 
 
 class InvalidPolicy(InvalidInput):
-    """The gate policy is not valid."""
+    """The gate policy, or the guards, are not valid."""
 
 
 class NotAllowed(InvalidInput):

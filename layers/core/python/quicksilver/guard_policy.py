@@ -39,7 +39,7 @@ class Limits(_Section):
 
     error_rate: Limit = 0.005
     degraded_rate: Limit = 0.02
-    slow_rate: Limit = 0.02
+    slow_rate: Limit = 0.01
     approval_rate: Limit = 0.02
     score_shift: Limit = 0.1
 

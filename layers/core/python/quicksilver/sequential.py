@@ -83,7 +83,7 @@ class Block:
     def log_e(self, tilts: Sequence[Tilt]) -> Sequence[float]:
         """The natural logarithm of the e-variable of each tilt; 0 where an arm has no observation.
 
-        With r_j = p_a_j / p_b_j it is sum_j a_j log r_j - (a_j + b_j) log(1 + w (r_j - 1)), w = n_a / n.
+        With p_a_j = p_b_j g_j / Z it is sum_j a_j log g_j + n_b log Z - sum_j (a_j + b_j) log((n_a g_j + n_b Z) / n).
         """
         ours, theirs = sum(self.canary), sum(self.champion)
         if not ours or not theirs:
@@ -93,10 +93,12 @@ class Block:
         found = []
         for changes, growths in tilts:
             norm = sum(map(mul, self.expected, growths))
+            rest = (1 - weight) * norm
+            mixed = [weight * growth + rest for growth in growths]
             found.append(
                 sum(map(mul, self.canary, changes))
-                - ours * math.log(norm)
-                - sum(map(mul, both, [math.log1p(weight * (growth / norm - 1)) for growth in growths]))
+                + theirs * math.log(norm)
+                - sum(map(mul, both, map(math.log, mixed)))
             )
         return found
 
