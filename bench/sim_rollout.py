@@ -24,7 +24,7 @@ from scipy.stats import binomtest
 
 from bench import figures
 from bench.simulated_traffic import Behaviour, Entities, Traffic, design_effect
-from quicksilver.guard_policy import Guards
+from quicksilver.guard_policy import Guards, Limits, Weights
 from quicksilver.instants import utc_iso
 from quicksilver.rollout import Look, Verdict, comparison_of, judge
 from quicksilver.rollout_plan import Rollout
@@ -72,19 +72,26 @@ def _shifted(base: float, by: float) -> Scenario:
 
 
 AS_THE_CHAMPION = "as the champion"
+HEAVY_DECLARED = Guards(requests_per_entity=round(design_effect(HEAVY, 3_000 * LEAST_MINUTES), 1))
+WITHOUT_SCORES = Guards(limits=Limits(score_shift=100), weights=Weights(score_shift=0))
+FEWER_APPROVALS = Behaviour(approval=0.9)
 SCENARIOS = (
     Scenario(AS_THE_CHAMPION),
     Scenario("as the champion, approval 0.50", Behaviour(approval=0.5), Behaviour(approval=0.5)),
     Scenario("as the champion, rates drift over the day", drift=0.5),
-    Scenario("as the champion, heavy entities, not declared", entities=HEAVY, promised=False),
-    Scenario(
-        "as the champion, heavy entities, declared",
-        entities=HEAVY,
-        guards=Guards(requests_per_entity=round(design_effect(HEAVY, 3_000 * LEAST_MINUTES), 1)),
-    ),
+    Scenario("as the champion, heavy entities, not declared", entities=HEAVY),
+    Scenario("as the champion, heavy entities, declared", entities=HEAVY, guards=HEAVY_DECLARED),
     *(_shifted(base, by) for base in (0.95, 0.9, 0.8, 0.5) for by in (-0.05, 0.05)),
     Scenario("error rate 2 %", canary=Behaviour(error=0.02)),
     Scenario("slow tail 1 % -> 5 %", canary=Behaviour(tail=0.05)),
+    Scenario("approval 0.95 -> 0.90, scores not compared", canary=FEWER_APPROVALS, guards=WITHOUT_SCORES),
+    Scenario(
+        "approval 0.95 -> 0.90, heavy entities, declared",
+        canary=FEWER_APPROVALS,
+        entities=HEAVY,
+        guards=HEAVY_DECLARED,
+        promised=False,
+    ),
 )
 
 

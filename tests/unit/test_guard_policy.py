@@ -49,6 +49,8 @@ def test_an_empty_file_is_the_defaults() -> None:
         ("requests_per_entity = 0.5", "requests_per_entity"),
         ("hard_failure_share = 1.1", "hard_failure_share"),
         ("[limits]\nerror_rate = 0", "limits.error_rate"),
+        ("[limits]\nerror_rate = 1.1", "limits.error_rate"),
+        ("[limits]\nscore_shift = 101", "limits.score_shift"),
         ("[limits]\nlatency = 0.1", "limits.latency"),
         ("[weights]\nslow_rate = -1", "weights.slow_rate"),
         ("[weights]\nslow_rate = inf", "weights.slow_rate"),

@@ -33,15 +33,15 @@ class Limits(_Section):
     """The difference beyond which a canary goes no further, by guard.
 
     A rise of the rate (0.005 is half a point) for errors, degraded and slow answers; a shift either way for approvals;
-    a population stability index for the scores. A limit above zero also says what is too small to roll back for: with
-    enough requests, the smallest difference becomes certain.
+    a population stability index for the scores, which may exceed 1. A limit also says what is too small to roll back
+    for: with enough requests, the smallest difference becomes certain.
     """
 
     error_rate: Limit = 0.005
     degraded_rate: Limit = 0.02
     slow_rate: Limit = 0.01
     approval_rate: Limit = 0.02
-    score_shift: Limit = 0.1
+    score_shift: Annotated[float, Field(gt=0, le=100)] = 0.1
 
 
 class Weights(_Section):

@@ -14,6 +14,8 @@ def utc_iso(epoch_ms: int) -> str:
 
 
 def epoch_ms(time: str) -> int:
-    """UTC epoch milliseconds of a moment as ``utc_iso`` writes it. Raises ``ValueError`` for anything else."""
-    moment = datetime.strptime(time, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-    return int((moment - _EPOCH) / timedelta(milliseconds=1))
+    """UTC epoch milliseconds of an ISO-8601 moment. Raises ``ValueError`` for anything else, or without a time zone."""
+    moment = datetime.fromisoformat(time)
+    if moment.tzinfo is None:
+        raise ValueError(f"{time!r} does not say its time zone")
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
