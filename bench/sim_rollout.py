@@ -173,6 +173,7 @@ def summary(scenario: Scenario, ends: Sequence[End]) -> dict[str, Any]:
     """A scenario's row: rates with their 95 % Clopper-Pearson intervals, and times in minutes."""
     rolled_back = [end for end in ends if end.verdict is Verdict.ROLL_BACK]
     early = [end for end in rolled_back if end.share_bp < CAUGHT_BEFORE_BP]
+    reached = [end for end in ends if end.share_bp >= CAUGHT_BEFORE_BP]
     late = [end.minutes - LEAST_MINUTES for end in ends if end.verdict is Verdict.COMPLETE]
     delayed = [minutes for minutes in late if minutes > 1]
     row: dict[str, Any] = {
@@ -181,6 +182,7 @@ def summary(scenario: Scenario, ends: Sequence[End]) -> dict[str, Any]:
         "rollouts": len(ends),
         "rolled_back": _rate(len(rolled_back), len(ends)),
         "caught_before_share": _rate(len(early), len(ends)),
+        "reached_share": _rate(len(reached), len(ends)),
         "never_ended": sum(end.verdict is Verdict.HOLD for end in ends),
         "minutes_to_rollback": _quantiles([end.minutes for end in rolled_back]),
         "delayed": _rate(len(delayed), len(ends)),
@@ -253,14 +255,14 @@ def show(rows: dict[str, dict[str, Any]]) -> None:
         "",
         "caught",
         "95 %",
-        "rolled back",
+        "got there",
         "min, median",
         "p95",
         "never ended",
     )
     for name, row in rows.items():
         table, first, second, times = (
-            (bad, "caught_before_share", "rolled_back", "minutes_to_rollback")
+            (bad, "caught_before_share", "reached_share", "minutes_to_rollback")
             if row["bad"]
             else (good, "rolled_back", "delayed", "minutes_of_delay")
         )

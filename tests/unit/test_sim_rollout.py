@@ -117,6 +117,7 @@ def test_a_row_counts_ends_and_gives_exact_intervals() -> None:
         0.2,
         0.2,
     )
+    assert row["reached_share"]["rate"] == 0.5
     assert row["never_ended"] == 3
     assert row["minutes_of_delay"] == {"median": 9, "p95": pytest.approx(10.8), "longest": 11}
     assert row["guards"] == {"error_rate": 3, "slow_rate": 1}
