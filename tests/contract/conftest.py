@@ -20,6 +20,7 @@ from moto.core.botocore_stubber import BotocoreStubber
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_idempotency import DynamoDBIdempotencyStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
+from quicksilver.aws.dynamodb_rollup import DynamoDBRollupStore
 from quicksilver.aws.hot_clients import hot_client
 from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
@@ -31,6 +32,7 @@ from quicksilver.memory import (
     MemoryMetrics,
     MemoryPredictionStream,
     MemoryRegistryStore,
+    MemoryRollupStore,
     MemoryUndeliveredStore,
 )
 from quicksilver.ports import (
@@ -39,12 +41,14 @@ from quicksilver.ports import (
     IdempotencyStore,
     PredictionStream,
     RegistryStore,
+    RollupStore,
     UndeliveredStore,
 )
 from tests.contract.tables import (
     create_features_table,
     create_idempotency_table,
     create_registry_table,
+    create_rollup_table,
     no_pause,
 )
 
@@ -137,6 +141,15 @@ def registry_store(make_client: MakeClient | None, name: str) -> RegistryStore:
     client = make_client("dynamodb")
     create_registry_table(client, name)
     return DynamoDBRegistryStore(client, name)
+
+
+@pytest.fixture
+def rollup_store(make_client: MakeClient | None, name: str) -> RollupStore:
+    if make_client is None:
+        return MemoryRollupStore()
+    client = make_client("dynamodb")
+    create_rollup_table(client, name)
+    return DynamoDBRollupStore(client, name)
 
 
 @pytest.fixture

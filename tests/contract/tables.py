@@ -7,6 +7,7 @@ from typing import Any
 FEATURES_KEYS = (("pk", "HASH"),)
 IDEMPOTENCY_KEYS = (("pk", "HASH"),)
 REGISTRY_KEYS = (("pk", "HASH"), ("sk", "RANGE"))
+ROLLUP_KEYS = (("pk", "HASH"), ("sk", "RANGE"))
 
 
 def create_features_table(client: Any, name: str) -> None:
@@ -19,6 +20,10 @@ def create_idempotency_table(client: Any, name: str) -> None:
 
 def create_registry_table(client: Any, name: str) -> None:
     _create(client, name, REGISTRY_KEYS)
+
+
+def create_rollup_table(client: Any, name: str) -> None:
+    _create(client, name, ROLLUP_KEYS)
 
 
 def _create(client: Any, name: str, keys: tuple[tuple[str, str], ...]) -> None:

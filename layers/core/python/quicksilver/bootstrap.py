@@ -30,11 +30,12 @@ from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.metrics import Metric
 from quicksilver.scoring import Scorer
 from quicksilver.serving import Serving
-from quicksilver.settings import RedeliverSettings, RegistrySettings, ScoreSettings
+from quicksilver.settings import RedeliverSettings, RegistrySettings, RollupSettings, ScoreSettings
 
 if TYPE_CHECKING:
     from quicksilver.idempotency import Idempotency
     from quicksilver.registry_api import RegistryApi
+    from quicksilver.rollup_fold import Fold
 
 logger = logging.getLogger(__name__)
 
@@ -232,3 +233,32 @@ def registry_function() -> RegistryApi:
         pause=pause,
     )
     return RegistryApi(registry)
+
+
+@dataclass(frozen=True)
+class RollupFunction:
+    """Everything the rollup handler uses."""
+
+    fold: Fold
+    metrics: EmfMetrics
+
+
+def rollup_function() -> RollupFunction:
+    # Imported here: the score function, which shares this module, would pay for them at each cold start.
+    from quicksilver.aws.clients import client, within
+    from quicksilver.aws.dynamodb_rollup import DynamoDBRollupStore
+    from quicksilver.rollup_fold import Fold
+
+    configure_logging()
+    settings = RollupSettings()  # every value comes from the environment
+    metrics = EmfMetrics()
+    fold = Fold(
+        store=DynamoDBRollupStore(client("dynamodb", within(2, attempts=3)), settings.rollup_table),
+        clock=SystemClock(),
+        metrics=metrics,
+        pause=pause,
+        cutoffs=settings.cutoffs,
+        period_seconds=settings.rollup_period_seconds,
+        keep_days=settings.rollup_keep_days,
+    )
+    return RollupFunction(fold, metrics)

@@ -11,6 +11,7 @@ from quicksilver.history import Entry, Head
 from quicksilver.metrics import Metric
 from quicksilver.model_version import ModelVersion
 from quicksilver.ports import Change, Deadline, FeatureKey, FeatureReading, FeatureRow, Hold, LogEntry
+from quicksilver.rollup import Lane, LaneKey, Period, periods
 from quicksilver.routing import Route
 
 
@@ -222,3 +223,46 @@ class MemoryUndeliveredStore:
 
     def discard(self, batch: str) -> None:
         self.kept.pop(batch, None)
+
+
+class MemoryRollupStore:
+    """Lanes that can be told to be out of reach."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lanes: dict[LaneKey, Lane] = {}
+        self._pages: dict[LaneKey, dict[int, frozenset[bytes]]] = {}
+        self.available = True
+
+    def periods(self, endpoint: str, *, since_ms: int, until_ms: int) -> Sequence[Period]:
+        self._check()
+        return periods(
+            (key.start_ms, lane.arms)
+            for key, lane in self._lanes.copy().items()
+            if key.endpoint == endpoint and since_ms <= key.start_ms < until_ms
+        )
+
+    def lane(self, key: LaneKey) -> Lane:
+        self._check()
+        return self._lanes.get(key) or Lane(key)
+
+    def paged(self, key: LaneKey) -> frozenset[bytes]:
+        self._check()
+        return frozenset().union(*self._pages.get(key, {}).copy().values())
+
+    def put_page(self, lane: Lane) -> None:
+        self._check()
+        with self._lock:
+            self._pages.setdefault(lane.key, {})[lane.version] = lane.recent
+
+    def put_lane(self, lane: Lane) -> None:
+        self._check()
+        with self._lock:
+            stored = self._lanes.get(lane.key)
+            if (stored.version if stored else 0) != lane.version - 1:
+                raise Conflict(f"Somebody else has written a lane of {lane.key.endpoint}.")
+            self._lanes[lane.key] = lane
+
+    def _check(self) -> None:
+        if not self.available:
+            raise Unavailable("The rollup's store does not answer.")

@@ -41,3 +41,7 @@ class Metric(StrEnum):
     PREDICTIONS_REDELIVERED = "PredictionsRedelivered"
     PREDICTIONS_STILL_UNDELIVERED = "PredictionsStillUndelivered"
     PREDICTIONS_UNREADABLE = "PredictionsUnreadable"  # batches that redelivery has to leave to a person
+    ROLLUP_RECORDS_UNREADABLE = "RollupRecordsUnreadable"  # no prediction records, and in no count
+    ROLLUP_RECORDS_TOO_LATE = (
+        "RollupRecordsTooLate"  # of periods whose identities are no longer kept, and in no count
+    )

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from quicksilver.history import Entry, Head
 from quicksilver.metrics import Metric
 from quicksilver.model_version import ModelVersion
-from quicksilver.rollup import Period
+from quicksilver.rollup import Lane, LaneKey, Period
 from quicksilver.routing import Route
 
 
@@ -264,8 +264,27 @@ class UndeliveredStore(Protocol):
 
 
 class RollupStore(Protocol):
-    """What each arm did in each period."""
+    """What each arm did in each period, and the lanes that it is counted in. Every call may raise ``Unavailable``."""
 
     def periods(self, endpoint: str, *, since_ms: int, until_ms: int) -> Sequence[Period]:
-        """The endpoint's periods that start in [since, until) and have a record, by time. Raises ``Unavailable``."""
+        """The endpoint's periods that start in [since, until) and have a record, by time."""
+        ...
+
+    def lane(self, key: LaneKey) -> Lane:
+        """A lane as the last write left it; at version 0 where there is none."""
+        ...
+
+    def paged(self, key: LaneKey) -> frozenset[bytes]:
+        """The identities on all of a lane's pages."""
+        ...
+
+    def put_page(self, lane: Lane) -> None:
+        """Keep what is recent in a lane as the page of its version. May be called again with the same lane."""
+        ...
+
+    def put_lane(self, lane: Lane) -> None:
+        """Write a lane in the place of the version before its own. Raises ``Conflict`` where that is not what is stored.
+
+        After ``Unavailable`` it may or may not have been written.
+        """
         ...

@@ -78,3 +78,18 @@ class RegistrySettings(BaseSettings):
     signing_key: Name
     policies: Annotated[dict[EndpointName, Policy], Field(min_length=1)]
     """What a model package must show, by endpoint: ``policies/<endpoint>.toml`` as they were at synth."""
+
+
+class RollupSettings(BaseSettings):
+    """The function that counts prediction records."""
+
+    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
+
+    stage: Name
+    rollup_table: Name
+    cutoffs: Annotated[dict[EndpointName, Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
+    """The decision cut-off of each endpoint, from ``policies/<endpoint>.toml`` as they were at synth."""
+    rollup_period_seconds: Annotated[int, Field(ge=1, le=3_600)] = 60
+    rollup_keep_days: Annotated[int, Field(ge=9, le=400)] = 35
+    """How long counts and identities are kept. A day before, records are refused: after the stream's seven, so that
+    only what was undelivered for weeks comes too late."""
