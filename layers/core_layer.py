@@ -18,6 +18,7 @@ LEFT_OUT = (
     "quicksilver/packing.py",
     "quicksilver/profile_builder.py",
     "quicksilver/report_page.py",
+    "quicksilver/rollup_recount.py",
     "quicksilver/templates/*",
     "quicksilver/training_frame.py",
     "quicksilver/training_metrics.py",

@@ -177,6 +177,8 @@ class Stage:
     emulator does not have (CodeDeploy, percentile alarms) is left out. ``client_throttle`` bounds one
     API key; each endpoint's own throttle bounds the endpoint, and ``registry_throttle`` the registry API.
     ``artefact_lock_days`` is how long no model package and no evidence can be deleted; 0 on an emulator.
+    ``rollup_period_seconds`` is what counts of arms are kept by. Never change it on a stage that has data: a record that is
+    delivered again would be looked for in another period than it was counted in.
     """
 
     name: str
@@ -185,6 +187,7 @@ class Stage:
     log_retention: LogRetention
     registry_throttle: Throttle = Throttle(rate_per_second=50, burst=100)
     artefact_lock_days: int = 0
+    rollup_period_seconds: int = 60
     emulated: bool = False
     release: Release = Release.CANARY
     architecture: Architecture = Architecture.ARM64
@@ -220,6 +223,10 @@ class Stage:
             f"Stage {self.name} locks its artefacts for {self.artefact_lock_days} days; "
             "it must be 1 to 36500 on AWS and 0 on an emulator.",
         )
+        _require(
+            1 <= self.rollup_period_seconds <= 3_600 and 3_600 % self.rollup_period_seconds == 0,
+            f"Stage {self.name} counts by periods of {self.rollup_period_seconds} s; they must divide an hour.",
+        )
         for endpoint in self.endpoints:
             _require(
                 self.emulated == (endpoint.provisioned_concurrency == 0),
@@ -233,7 +240,7 @@ class Stage:
         return "local" if self.emulated else self.architecture.value
 
     def function_name(self, service: str) -> str:
-        """The physical name of a function; ``service`` is ``score-<endpoint>``, ``redeliver`` or ``registry``."""
+        """The physical name of a function; ``service`` is ``score-<endpoint>``, ``redeliver``, ``registry`` or ``rollup``."""
         return f"quicksilver-{self.name}-{service}"
 
     def registry_role_name(self, region: str) -> str:
@@ -257,6 +264,8 @@ def _local() -> Stage:
         client_throttle=throttle,
         registry_throttle=throttle,
         log_retention=LogRetention.ONE_DAY,
+        # A demo runs on compressed time.
+        rollup_period_seconds=5,
     )
 
 

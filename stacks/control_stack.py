@@ -1,4 +1,5 @@
-"""What decides: the registry function, which alone changes model versions and routes, behind its own API.
+"""What decides: the registry function, which alone changes model versions and routes, behind its own API, and the rollup,
+which counts what each arm does.
 
 All of it can be rebuilt from the checkout; what it decided is in the data stack. Every grant is written here.
 """
@@ -12,12 +13,14 @@ from constructs import Construct
 
 from stacks.config import ONE_VCPU_MIB, Stage
 from stacks.constructs.artefact_bucket import EVIDENCE, PACKAGES
+from stacks.constructs.count_alarms import ROLLUP, CountAlarms
 from stacks.constructs.function import Function
 from stacks.constructs.layers import LAYERS_ROOT, Layers
 from stacks.constructs.object_access import allow_objects
 from stacks.constructs.registry_api import RegistryApi
+from stacks.constructs.stream_consumer import StreamConsumer
 from stacks.data_stack import DataStack
-from stacks.policies import POLICIES_ROOT, policies_json
+from stacks.policies import POLICIES_ROOT, cutoffs_json, policies_json
 
 
 class ControlStack(Stack):
@@ -35,8 +38,13 @@ class ControlStack(Stack):
         super().__init__(
             scope,
             f"quicksilver-{stage.name}-control",
-            description=f"Quicksilver {stage.name}: the registry function and its API",
+            description=f"Quicksilver {stage.name}: the registry function and its API, and the rollup",
         )
+        layers = Layers(self, "ControlLayers", stage=stage, root=layers_root)
+        self._registry(stage, data, layers, policies_root)
+        self._rollup(stage, data, layers, policies_root)
+
+    def _registry(self, stage: Stage, data: DataStack, layers: Layers, policies_root: Path) -> None:
         function = Function(
             self,
             "RegistryHandler",
@@ -44,7 +52,7 @@ class ControlStack(Stack):
             folder="registry",
             service="registry",
             description=f"Quicksilver {stage.name}: model versions, approvals, routes and their history",
-            layers=Layers(self, "ControlLayers", stage=stage, root=layers_root),
+            layers=layers,
             log_key=data.predictions_key,
             settings={
                 "stage": stage.name,
@@ -92,3 +100,44 @@ class ControlStack(Stack):
         )
         function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.models_key.key_arn)
         function.allow(["kms:Sign", "kms:Verify"], data.signing_key.key_arn)
+
+    def _rollup(self, stage: Stage, data: DataStack, layers: Layers, policies_root: Path) -> None:
+        function = Function(
+            self,
+            "RollupHandler",
+            stage=stage,
+            folder="rollup",
+            service="rollup",
+            description=f"Quicksilver {stage.name}: count what each arm does, each prediction record once",
+            layers=layers,
+            log_key=data.predictions_key,
+            settings={
+                "stage": stage.name,
+                "rollup_table": data.rollup.table_name,
+                "rollup_period_seconds": str(stage.rollup_period_seconds),
+                "cutoffs": cutoffs_json(stage, policies_root),
+            },
+            memory_mib=1_024,
+            timeout=Duration.seconds(60),
+        )
+        function.allow(["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"], data.rollup.table_arn)
+        StreamConsumer(
+            self,
+            "RollupConsumer",
+            stage=stage,
+            stream=data.predictions,
+            # The table's key too.
+            key=data.predictions_key,
+            function=function,
+            batch_size=1_000,
+            batch_window=Duration.seconds(0 if stage.emulated else 5),
+            late=Duration.minutes(5),
+        )
+        if not stage.emulated:  # an emulator takes no metrics out of logs, so they would never ring
+            CountAlarms(
+                self,
+                "RollupCounts",
+                subject="rollup",
+                dimensions={"service": "rollup"},
+                meanings=ROLLUP,
+            )

@@ -54,7 +54,7 @@ class DataStack(Stack):
         self.models_key = self._key("models", "Model packages and the registry of model versions and routes")
         self.predictions_key = self._key(
             "predictions",
-            "Prediction records, in flight and archived, answers kept under idempotency keys, and the logs",
+            "Prediction records, in flight, archived and counted, answers kept under idempotency keys, and the logs",
         )
         self._let_logs_use(self.predictions_key)
         self.signing_key = self._signing_key()
@@ -69,6 +69,12 @@ class DataStack(Stack):
             policy=[self._deny_all_but_the_registry("TheRegistryAloneWrites", _WRITES)],
         )
         self.idempotency = self._table("Idempotency", key=self.predictions_key, expires_by="expires_at")
+        self.rollup = self._table(
+            "Rollup",
+            key=self.predictions_key,
+            sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
+            expires_by="expires_at",
+        )
         self.predictions = kinesis.Stream(
             self,
             "Predictions",
@@ -106,6 +112,7 @@ class DataStack(Stack):
         CfnOutput(self, "FeaturesTable", value=self.features.table_name)
         CfnOutput(self, "RegistryTable", value=self.registry.table_name)
         CfnOutput(self, "IdempotencyTable", value=self.idempotency.table_name)
+        CfnOutput(self, "RollupTable", value=self.rollup.table_name)
         CfnOutput(self, "PredictionsStream", value=self.predictions.stream_name)
         CfnOutput(self, "ModelsBucket", value=self.models.bucket_name)
         CfnOutput(self, "ArchiveBucket", value=self.archive.bucket_name)

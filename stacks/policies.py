@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from quicksilver.errors import InvalidPolicy
 from quicksilver.gates.policy import Policy
@@ -17,9 +19,20 @@ def policies_json(stage: Stage, root: Path = POLICIES_ROOT) -> str:
 
     Raises ``ConfigError`` for an endpoint whose policy is missing, malformed or another endpoint's.
     """
-    policies = {endpoint.name: _policy(endpoint.name, root) for endpoint in stage.endpoints}
-    content = {name: json.loads(policy.canonical_json) for name, policy in policies.items()}
+    return _json({name: json.loads(policy.canonical_json) for name, policy in _policies(stage, root).items()})
+
+
+def cutoffs_json(stage: Stage, root: Path = POLICIES_ROOT) -> str:
+    """The decision cut-off of each of the stage's endpoints, as one JSON object. Raises as ``policies_json``."""
+    return _json({name: policy.cutoff for name, policy in _policies(stage, root).items()})
+
+
+def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def _policies(stage: Stage, root: Path) -> dict[str, Policy]:
+    return {endpoint.name: _policy(endpoint.name, root) for endpoint in stage.endpoints}
 
 
 def _policy(endpoint: str, root: Path) -> Policy:

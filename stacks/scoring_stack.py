@@ -22,7 +22,7 @@ from constructs import Construct
 from quicksilver.archive import UNDELIVERED_PREFIX
 from stacks.config import Endpoint, Release, Stage
 from stacks.constructs.artefact_bucket import PACKAGES
-from stacks.constructs.endpoint_alarms import EndpointAlarms
+from stacks.constructs.count_alarms import ENDPOINT, CountAlarms
 from stacks.constructs.function import Function
 from stacks.constructs.layers import LAYERS_ROOT, Layers
 from stacks.constructs.live_alias import CodeRelease, LiveAlias
@@ -66,7 +66,13 @@ class ScoringStack(Stack):
                     alias=alias,
                 )
             if not stage.emulated:  # an emulator takes no metrics out of logs, so they would never ring
-                EndpointAlarms(self, f"{id}Alarms", endpoint=endpoint)
+                CountAlarms(
+                    self,
+                    f"{id}Alarms",
+                    subject=endpoint.name,
+                    dimensions={"service": endpoint.service, "endpoint": endpoint.name},
+                    meanings=ENDPOINT,
+                )
             live[endpoint.name] = alias
 
         self._redeliver_function()

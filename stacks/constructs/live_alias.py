@@ -20,6 +20,7 @@ from constructs import Construct
 
 from quicksilver.metrics import NAMESPACE, Metric
 from stacks.config import Endpoint, Release
+from stacks.constructs.alarm import Alarm
 from stacks.constructs.compliance import acknowledge
 
 LIVE = "live"
@@ -115,11 +116,11 @@ class CodeRelease(Construct):
         description: str,
         namespace: str = "AWS/Lambda",
         dimensions: Mapping[str, str] | None = None,
-    ) -> cloudwatch.Alarm:
-        return cloudwatch.Alarm(
+    ) -> Alarm:
+        return Alarm(
             self,
             id,
-            alarm_description=description,
+            description=description,
             metric=cloudwatch.Metric(
                 namespace=namespace,
                 metric_name=metric,
@@ -128,8 +129,4 @@ class CodeRelease(Construct):
                 period=Duration.minutes(1),
             ),
             threshold=threshold,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            evaluation_periods=1,
-            # No traffic on the new function version is no evidence against it.
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )

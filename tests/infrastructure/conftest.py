@@ -54,6 +54,12 @@ class Synthesized:
         assert found, f"stage {self.stage.name} has no {kind} {stack}"
         return found
 
+    def named(self, kind: str, id: str, stack: str = "") -> tuple[str, Resource]:
+        """The one resource of a type with this construct id, and its logical id, which is the id and a hash."""
+        resources = self.of_type(kind, stack)
+        ((name, resource),) = ((name, item) for name, item in resources.items() if name[:-8] == id)
+        return name, resource
+
 
 def context() -> dict[str, Any]:
     """The feature flags the CLI would hand over."""

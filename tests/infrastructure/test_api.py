@@ -157,7 +157,7 @@ def test_each_endpoint_has_its_own_throttle_for_one_key_and_for_all(every_stage:
 
 def test_one_method_leads_every_request_to_the_registry_function(every_stage: Synthesized) -> None:
     ((path, method),) = methods(every_stage, "control").items()
-    (function,) = every_stage.of_type("AWS::Lambda::Function", "control")
+    function, _ = every_stage.named("AWS::Lambda::Function", "RegistryHandler")
     assert path == "ANY /v1/registry/{proxy+}"
     assert method["Integration"]["Type"] == "AWS_PROXY"
     assert {"Fn::GetAtt": [function, "Arn"]} in method["Integration"]["Uri"]["Fn::Join"][1]

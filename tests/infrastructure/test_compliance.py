@@ -34,6 +34,7 @@ EMULATED_TYPES = {
     "AWS::Kinesis::Stream",
     "AWS::KinesisFirehose::DeliveryStream",
     "AWS::Lambda::Alias",
+    "AWS::Lambda::EventSourceMapping",
     "AWS::Lambda::Function",
     "AWS::Lambda::LayerVersion",
     "AWS::Lambda::Permission",
@@ -42,6 +43,8 @@ EMULATED_TYPES = {
     "AWS::Logs::LogStream",
     "AWS::S3::Bucket",
     "AWS::S3::BucketPolicy",
+    "AWS::SQS::Queue",
+    "AWS::SQS::QueuePolicy",
 }
 """Of the types that ministack 1.5.33 provisions (services/cloudformation/provisioners.py), those used here.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.package import MANIFEST
+from tests.contract.tables import FEATURES_KEYS, IDEMPOTENCY_KEYS, REGISTRY_KEYS, ROLLUP_KEYS
 from tests.infrastructure.conftest import Synthesized
 
 STORES = ("AWS::DynamoDB::Table", "AWS::Kinesis::Stream", "AWS::S3::Bucket", "AWS::KMS::Key")
@@ -39,33 +40,38 @@ def test_the_data_stack_is_protected_from_deletion_outside_an_emulator(every_sta
 
 
 def test_only_the_registry_refuses_to_be_deleted_by_hand(every_stage: Synthesized) -> None:
-    tables = every_stage.of_type("AWS::DynamoDB::Table").values()
-    protected = [table["Properties"]["DeletionProtectionEnabled"] for table in tables if has_sort_key(table)]
-    assert protected == [not every_stage.stage.emulated]
-
-
-def has_sort_key(table: Mapping[str, Any]) -> bool:
-    return len(table["Properties"]["KeySchema"]) == 2
+    protected = {
+        name[:-8]
+        for name, table in every_stage.of_type("AWS::DynamoDB::Table").items()
+        if table["Properties"].get("DeletionProtectionEnabled")
+    }
+    assert protected == (set() if every_stage.stage.emulated else {"Registry"})
 
 
 def test_tables_are_keyed_as_the_adapters_expect_and_can_be_restored(every_stage: Synthesized) -> None:
-    schemas = []
-    for table in every_stage.of_type("AWS::DynamoDB::Table").values():
+    schemas = {}
+    for name, table in every_stage.of_type("AWS::DynamoDB::Table").items():
         properties = table["Properties"]
-        schemas.append([key["AttributeName"] for key in properties["KeySchema"]])
+        schemas[name[:-8]] = tuple((key["AttributeName"], key["KeyType"]) for key in properties["KeySchema"])
         assert {item["AttributeType"] for item in properties["AttributeDefinitions"]} == {"S"}
         assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
         assert properties["BillingMode"] == "PAY_PER_REQUEST"
-    assert sorted(schemas) == [["pk"], ["pk"], ["pk", "sk"]]
+    assert schemas == {
+        "Features": FEATURES_KEYS,
+        "Idempotency": IDEMPOTENCY_KEYS,
+        "Registry": REGISTRY_KEYS,
+        "Rollup": ROLLUP_KEYS,
+    }
 
 
-def test_only_what_is_kept_under_idempotency_keys_expires(every_stage: Synthesized) -> None:
+def test_only_answers_under_idempotency_keys_and_counts_expire(every_stage: Synthesized) -> None:
     expiring = {
         re.sub("[0-9A-F]{8}$", "", name): table["Properties"]["TimeToLiveSpecification"]
         for name, table in every_stage.of_type("AWS::DynamoDB::Table").items()
         if "TimeToLiveSpecification" in table["Properties"]
     }
-    assert expiring == {"Idempotency": {"AttributeName": "expires_at", "Enabled": True}}
+    expires = {"AttributeName": "expires_at", "Enabled": True}
+    assert expiring == {"Idempotency": expires, "Rollup": expires}
 
 
 def test_each_class_of_data_has_a_key_of_its_own_that_rotates(every_stage: Synthesized) -> None:
@@ -84,8 +90,8 @@ def test_each_class_of_data_has_a_key_of_its_own_that_rotates(every_stage: Synth
     (stream,) = every_stage.of_type("AWS::Kinesis::Stream").values()
     predictions = key_of(stream["Properties"]["StreamEncryption"]["KeyId"])
     assert {used["Features"], used["Registry"], predictions} == set(keys)
-    # Answers are predictions, and kept like them.
-    assert used["Idempotency"] == predictions
+    # Answers are predictions and counts are of them, and both are kept like them.
+    assert used["Idempotency"] == used["Rollup"] == predictions
 
 
 def test_the_stream_scales_by_itself_on_aws_and_is_one_shard_on_an_emulator(every_stage: Synthesized) -> None:
@@ -171,7 +177,7 @@ def excepted_role(denial: Mapping[str, Any]) -> list[Any]:
 
 def registry_role(synthesized: Synthesized) -> list[Any]:
     """The end of the ARN of the role that the registry function has."""
-    (function,) = synthesized.of_type("AWS::Lambda::Function", "control").values()
+    _, function = synthesized.named("AWS::Lambda::Function", "RegistryHandler")
     role = synthesized.resources[function["Properties"]["Role"]["Fn::GetAtt"][0]]
     prefix, region = role["Properties"]["RoleName"]["Fn::Join"][1]
     return [f":role/{prefix}", region]
@@ -185,9 +191,7 @@ def test_nobody_but_the_registry_function_may_sign_an_administrator_neither(ever
 
 
 def test_nobody_but_the_registry_function_may_write_the_registry(every_stage: Synthesized) -> None:
-    (registry,) = [
-        table for table in every_stage.of_type("AWS::DynamoDB::Table").values() if has_sort_key(table)
-    ]
+    _, registry = every_stage.named("AWS::DynamoDB::Table", "Registry")
     (denial,) = registry["Properties"]["ResourcePolicy"]["PolicyDocument"]["Statement"]
     assert {
         "dynamodb:PutItem",

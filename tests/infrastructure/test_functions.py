@@ -14,13 +14,17 @@ from pydantic_settings import BaseSettings
 
 from layers.provenance import MARKER
 from quicksilver.gates.policy import Policy
-from quicksilver.settings import RedeliverSettings, RegistrySettings, ScoreSettings
+from quicksilver.settings import RedeliverSettings, RegistrySettings, RollupSettings, ScoreSettings
 from stacks.config import GATEWAY_TIMEOUT_SECONDS, ONE_VCPU_MIB, Endpoint, load_stage
 from stacks.constructs.layers import BUILT
 from tests.infrastructure.conftest import ROOT, Synthesized, synthesize
 
 PREFIX = "QUICKSILVER_"
-SETTINGS: Mapping[str, type[BaseSettings]] = {"redeliver": RedeliverSettings, "registry": RegistrySettings}
+SETTINGS: Mapping[str, type[BaseSettings]] = {
+    "redeliver": RedeliverSettings,
+    "registry": RegistrySettings,
+    "rollup": RollupSettings,
+}
 """By function; every other function scores."""
 
 TRAINING_ONLY = {"jinja2", "lightgbm", "matplotlib", "numpy", "pandas", "pyarrow", "scipy", "shap", "sklearn"}
@@ -46,10 +50,16 @@ def score_functions(synthesized: Synthesized) -> list[tuple[Endpoint, Mapping[st
     return [(endpoint, found[f"score-{endpoint.name}"]) for endpoint in synthesized.stage.endpoints]
 
 
-def test_there_is_one_score_function_per_endpoint_one_that_redelivers_and_the_registry(
+def test_there_is_one_score_function_per_endpoint_and_one_for_each_other_thing(
     every_stage: Synthesized,
 ) -> None:
-    assert set(functions(every_stage)) == {"score-card-fraud", "score-credit-line", "redeliver", "registry"}
+    assert set(functions(every_stage)) == {
+        "score-card-fraud",
+        "score-credit-line",
+        "redeliver",
+        "registry",
+        "rollup",
+    }
 
 
 def test_each_environment_satisfies_its_settings_and_says_nothing_more(
@@ -150,7 +160,7 @@ def test_live_is_shifted_by_codedeploy_and_taken_back_on_alarm(aws_stage: Synthe
 
 
 def test_release_alarms_watch_the_new_function_version_alone(aws_stage: Synthesized) -> None:
-    alarms = aws_stage.of_type("AWS::CloudWatch::Alarm")
+    alarms = aws_stage.of_type("AWS::CloudWatch::Alarm", "scoring")
     versions = aws_stage.of_type("AWS::Lambda::Version")
     watched: list[tuple[str, str, str]] = []
     for alarm in alarms.values():
@@ -402,6 +412,10 @@ def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> N
         | {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"}
         | {"kms:Decrypt", "kms:GenerateDataKey", "kms:Sign", "kms:Verify"}
         | {"s3:GetObject", "s3:PutObject"},
+        "RollupHandlerRole": LOGGING
+        | {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "kms:Decrypt", "sqs:SendMessage"}
+        | {"kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:GetRecords"}
+        | {"kinesis:GetShardIterator", "kinesis:ListShards"},
         "ArchiveRole": {
             "kinesis:DescribeStream",
             "kinesis:GetRecords",

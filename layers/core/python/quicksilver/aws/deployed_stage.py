@@ -19,6 +19,7 @@ from quicksilver.aws.api import ApiClient
 from quicksilver.aws.clients import PARALLEL, STEADY
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
+from quicksilver.aws.dynamodb_rollup import DynamoDBRollupStore
 from quicksilver.aws.kms_signer import KmsSigner
 from quicksilver.aws.registry_client import RegistryClient
 from quicksilver.aws.s3_archive import S3Archive
@@ -126,6 +127,11 @@ class DeployedStage:
         return f"quicksilver-{self.stage}-redeliver"
 
     @property
+    def rollup_function(self) -> str:
+        """The rollup function, as it was last deployed."""
+        return f"quicksilver-{self.stage}-rollup"
+
+    @property
     def registry_function(self) -> str:
         return f"quicksilver-{self.stage}-registry"
 
@@ -153,6 +159,10 @@ class DeployedStage:
             pause=pause,
             metrics=_Uncounted(),
         )
+
+    @cached_property
+    def rollup(self) -> DynamoDBRollupStore:
+        return DynamoDBRollupStore(self.client("dynamodb"), self.outputs["RollupTable"])
 
     @cached_property
     def archive(self) -> S3Archive:

@@ -1,42 +1,54 @@
-"""Alarms of one endpoint for what costs no answer and so would go unseen: records on hold, a route that is not served."""
+"""Alarms on what is counted only when it happens, and should not."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from aws_cdk import Duration, aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from quicksilver.metrics import NAMESPACE, Metric
-from stacks.config import Endpoint
+from stacks.constructs.alarm import Alarm
 
-_ALARMS = {
+ENDPOINT = {
     Metric.PREDICTIONS_UNDELIVERED: "the stream refuses prediction records; they are kept in S3 and put back every minute",
     Metric.PREDICTIONS_PENDING: "stream and S3 both refuse prediction records; they are in memory only",
     Metric.PREDICTIONS_LOST: "prediction records are lost: an environment ended while stream and S3 refused them",
     Metric.ROUTE_REFRESH_FAILED: "an environment cannot read or load the registry's route; it answers by its last good one",
     Metric.EXTENSION_FAILED: "an environment has lost Lambda's Extensions API; its answers wait for the delivery",
 }
+"""Of an endpoint: what costs no answer and so would go unseen, records on hold and a route that is not served."""
+
+ROLLUP = {
+    Metric.ROLLUP_RECORDS_UNREADABLE: "records on the stream are no prediction records, and in no count; the log says which",
+    Metric.ROLLUP_RECORDS_TOO_LATE: "records came so late that nothing tells whether they were counted; they are in no count",
+}
 
 
-class EndpointAlarms(Construct):
-    """One alarm for each of these metrics. They are counted only when it happens."""
+class CountAlarms(Construct):
+    """Rings at the first count of each of the metrics, counted with exactly these dimensions."""
 
-    def __init__(self, scope: Construct, id: str, *, endpoint: Endpoint) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        subject: str,
+        dimensions: Mapping[str, str],
+        meanings: Mapping[Metric, str],
+    ) -> None:
         super().__init__(scope, id)
-        for metric, meaning in _ALARMS.items():
-            cloudwatch.Alarm(
+        for metric, meaning in meanings.items():
+            Alarm(
                 self,
                 metric,
-                alarm_description=f"{endpoint.name}: {meaning}",
+                description=f"{subject}: {meaning}",
                 metric=cloudwatch.Metric(
                     namespace=NAMESPACE,
                     metric_name=metric,
-                    dimensions_map={"service": endpoint.service, "endpoint": endpoint.name},
+                    dimensions_map=dimensions,
                     statistic=cloudwatch.Stats.SUM,
                     period=Duration.minutes(1),
                 ),
                 threshold=1,
-                comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-                evaluation_periods=1,
-                # Nothing is counted where all goes well.
-                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
             )

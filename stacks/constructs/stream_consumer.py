@@ -1,0 +1,132 @@
+"""A function that reads the prediction stream: batches in order, each until it is done or the stream forgets it.
+
+A batch that the function ends with an error on comes again, cut in halves, so that what one record does to it keeps
+the fewest others waiting. A consumer therefore has to bear repetitions, which the stream brings anyway. It has no partial
+failures to report: those are for consumers that repeat what they have done already.
+"""
+
+from __future__ import annotations
+
+import jsii
+from aws_cdk import (
+    Duration,
+    aws_cloudwatch as cloudwatch,
+    aws_kinesis as kinesis,
+    aws_kms as kms,
+    aws_lambda as lambda_,
+    aws_sqs as sqs,
+)
+from constructs import Construct
+
+from stacks.config import Stage
+from stacks.constructs.alarm import Alarm
+from stacks.constructs.compliance import acknowledge
+from stacks.constructs.function import Function
+
+_READING = [
+    "kinesis:DescribeStream",
+    "kinesis:DescribeStreamSummary",
+    "kinesis:GetRecords",
+    "kinesis:GetShardIterator",
+    "kinesis:ListShards",
+]
+"""https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html, for a shared iterator."""
+
+
+class StreamConsumer(Construct):
+    """Gives ``function`` the stream's records, from the oldest that is kept, a shard's one batch at a time.
+
+    A batch is up to ``batch_size`` records, or what has come in ``batch_window``. What batches the stream forgot before
+    they were done is said in ``given_up``: shard, places and times, and no records. Outside an emulated stage alarms say when
+    the function fails for minutes, falls ``late`` behind, or has given up.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        stage: Stage,
+        stream: kinesis.IStream,
+        key: kms.IKey,
+        function: Function,
+        batch_size: int,
+        batch_window: Duration,
+        late: Duration,
+        starting_position: lambda_.StartingPosition = lambda_.StartingPosition.TRIM_HORIZON,
+    ) -> None:
+        super().__init__(scope, id)
+        self.given_up = sqs.Queue(
+            self,
+            "GivenUp",
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
+        )
+        acknowledge(
+            self.given_up,
+            "AwsSolutions-SQS3",
+            reason="It is where what failed goes, and nothing consumes it that could fail again.",
+        )
+        function.allow(_READING, stream.stream_arn)
+        function.allow(["kms:Decrypt"], key.key_arn)
+        function.allow(["sqs:SendMessage"], self.given_up.queue_arn)
+        mapping = lambda_.EventSourceMapping(
+            self,
+            "Mapping",
+            target=function,
+            event_source_arn=stream.stream_arn,
+            starting_position=starting_position,
+            batch_size=batch_size,
+            max_batching_window=batch_window,
+            parallelization_factor=1,
+            bisect_batch_on_error=True,
+            retry_attempts=-1,  # until the stream forgets them
+            on_failure=_Queue(self.given_up),
+        )
+        # Lambda tries the role while it makes the mapping, and IAM policies are separate resources.
+        mapping.node.add_dependency(function.own_role)
+        if not stage.emulated:
+            self._alarms(function, late)
+
+    def _alarms(self, function: Function, late: Duration) -> None:
+        minute, name = Duration.minutes(1), function.node.id
+        Alarm(
+            self,
+            "Failing",
+            description=f"{name} has failed for three minutes, and its batches wait",
+            metric=function.metric_errors(period=minute, statistic=cloudwatch.Stats.SUM),
+            threshold=1,
+            periods=3,
+        )
+        Alarm(
+            self,
+            "Late",
+            description=f"{name} reads records that are {late.to_minutes()} minutes old",
+            metric=function.metric("IteratorAge", period=minute, statistic=cloudwatch.Stats.MAXIMUM),
+            threshold=late.to_milliseconds(),
+        )
+        Alarm(
+            self,
+            "GaveUp",
+            description=f"The stream has forgotten records before {name} was done with them",
+            metric=self.given_up.metric_approximate_number_of_messages_visible(
+                period=minute, statistic=cloudwatch.Stats.MAXIMUM
+            ),
+            threshold=1,
+        )
+
+
+@jsii.implements(lambda_.IEventSourceDlq)
+class _Queue:
+    """Names a queue as a mapping's destination; CDK's own also grants what it does not need."""
+
+    def __init__(self, queue: sqs.IQueue) -> None:
+        self._queue = queue
+
+    def bind(
+        self,
+        target: lambda_.IEventSourceMapping,  # noqa: ARG002 - the interface is CDK's
+        target_handler: lambda_.IFunction,  # noqa: ARG002
+    ) -> lambda_.DlqDestinationConfig:
+        return lambda_.DlqDestinationConfig(destination=self._queue.queue_arn)
