@@ -86,6 +86,20 @@ class LocalStack(DeployedStage):
         version = client.publish_version(FunctionName=function)["Version"]
         client.update_alias(FunctionName=function, Name="live", FunctionVersion=version)
 
+    def consumers_read_anew(self) -> None:
+        """Let each consumer of the prediction stream begin with its oldest record, as after the stream was made anew."""
+        client = self.client("lambda")
+        for mapping in client.list_event_source_mappings()["EventSourceMappings"]:
+            client.delete_event_source_mapping(UUID=mapping["UUID"])
+            client.create_event_source_mapping(
+                **{
+                    name: mapping[name]
+                    for name in ("EventSourceArn", "BatchSize", "MaximumBatchingWindowInSeconds")
+                },
+                FunctionName=mapping["FunctionArn"],
+                StartingPosition="TRIM_HORIZON",
+            )
+
     def logs(self, endpoint: str) -> str:
         """Everything the endpoint's function has logged."""
         client = self.client("logs")
