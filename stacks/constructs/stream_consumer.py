@@ -1,8 +1,7 @@
 """A function that reads the prediction stream: batches in order, each until it is done or the stream forgets it.
 
-A batch that the function ends with an error on comes again, cut in halves, so that what one record does to it keeps
-the fewest others waiting. A consumer therefore has to bear repetitions, which the stream brings anyway. It has no partial
-failures to report: those are for consumers that repeat what they have done already.
+A batch on which the function ends with an error comes again, cut in halves, so that a record it cannot bear keeps few
+others waiting. So a consumer has to bear repetitions, which the stream brings anyway, and need not report how far it came.
 """
 
 from __future__ import annotations

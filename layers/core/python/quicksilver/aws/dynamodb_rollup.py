@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -22,6 +22,8 @@ from quicksilver.errors import Conflict, Unavailable
 from quicksilver.instants import utc_iso
 from quicksilver.rollup import LANES, ArmCounts, ArmKey, Lane, LaneKey, Period, periods
 from quicksilver.routing import Role
+
+Read = TypeVar("Read")
 
 _IDENTITY_BYTES = 10
 
@@ -35,7 +37,7 @@ class DynamoDBRollupStore:
         if since_ms >= until_ms:
             return []
         return periods(
-            (_start_ms(item), _arms(item["counts"]["S"]))
+            _readable(lambda item: (int(item["start_ms"]["N"]), _arms(item["counts"]["S"])), item)
             for lane in range(LANES)
             for item in self._query(
                 f"LANE#{endpoint}#{lane}", utc_iso(since_ms), utc_iso(until_ms - 1), "start_ms, #counts"
@@ -47,21 +49,14 @@ class DynamoDBRollupStore:
             lambda: self._client.get_item(TableName=self._table, Key=_lane_key(key), ConsistentRead=True)
         )
         item = response.get("Item")
-        if item is None:
-            return Lane(key)
-        return Lane(
-            key,
-            version=int(item["version"]["N"]),
-            arms=_arms(item["counts"]["S"]),
-            recent=_identities(item["recent"]["B"]),
-            paged=int(item["paged"]["N"]),
-            expires_s=int(item["expires_at"]["N"]),
-        )
+        return _readable(lambda item: _lane(key, item), item) if item else Lane(key)
 
     def paged(self, key: LaneKey) -> frozenset[bytes]:
         start = utc_iso(key.start_ms)
         pages = self._query(f"SEEN#{key.endpoint}#{key.lane}", f"{start}#", f"{start}#~", "ids")
-        return frozenset().union(*(_identities(item["ids"]["B"]) for item in pages))
+        return frozenset().union(
+            *(_readable(lambda item: _identities(item["ids"]["B"]), item) for item in pages)
+        )
 
     def put_page(self, lane: Lane) -> None:
         key = lane.key
@@ -117,8 +112,15 @@ def _lane_key(key: LaneKey) -> dict[str, dict[str, str]]:
     return {"pk": {"S": f"LANE#{key.endpoint}#{key.lane}"}, "sk": {"S": utc_iso(key.start_ms)}}
 
 
-def _start_ms(item: Mapping[str, Any]) -> int:
-    return int(item["start_ms"]["N"])
+def _lane(key: LaneKey, item: Mapping[str, Any]) -> Lane:
+    return Lane(
+        key,
+        version=int(item["version"]["N"]),
+        arms=_arms(item["counts"]["S"]),
+        recent=_identities(item["recent"]["B"]),
+        paged=int(item["paged"]["N"]),
+        expires_s=int(item["expires_at"]["N"]),
+    )
 
 
 def _identities(row: bytes) -> frozenset[bytes]:
@@ -159,6 +161,13 @@ def _arms(text: str) -> dict[ArmKey, ArmCounts]:
 
 def _histogram(filled: Mapping[str, int], blank: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(filled.get(str(number), 0) for number in range(len(blank)))
+
+
+def _readable(read: Callable[[Mapping[str, Any]], Read], item: Mapping[str, Any]) -> Read:
+    try:
+        return read(item)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unavailable("The rollup's table holds an item that cannot be read.") from error
 
 
 def _available(call: Callable[[], Any], lost: str = "") -> Any:
