@@ -127,6 +127,17 @@ def test_the_author_is_refused_in_the_registrys_own_words(registered: Registered
         registered.ada.approve(model.name, reason="I like it.")
 
 
+def test_a_shadow_is_added_and_removed(registered: Registered) -> None:
+    ada, grace = registered.ada, registered.grace
+    model = ada.register("card-fraud", registered.package.sha256)
+    ada.add_evidence(model.name, report(registered.package, policy()))
+    grace.approve(model.name, reason="It is better.")
+    grace.set_route("card-fraud", [arm(model)], reason="It is better.")
+    added = ada.add_shadow("card-fraud", model.name, reason="Against itself.")
+    assert [shadow.model for shadow in added.shadows] == [model.name]
+    assert ada.remove_shadow("card-fraud", model.name, reason="Enough.").shadows == ()
+
+
 def test_everything_is_listed_a_page_at_a_time(registered: Registered) -> None:
     model = registered.ada.register("card-fraud", registered.package.sha256)
     registered.ada_sends.sent.clear()

@@ -95,9 +95,8 @@ def test_an_arm_of_another_contract_that_callers_already_suit_is_taken(
     assert beside(bench, approved(bench, with_contract(**changes))).number == 2
 
 
-def test_a_shadow_and_a_new_champion_may_have_any_contract(bench: Bench) -> None:
+def test_a_new_champion_may_have_any_contract(bench: Bench) -> None:
     name = approved(bench, with_contract(cross_border={"name": "abroad"}))
-    assert beside(bench, name, Role.SHADOW, 0).number == 2
     new = arm(bench, name, Role.CHAMPION, FULL_SHARE_BP)
     assert (
         bench.registry.set_route("card-fraud", [new], reason="Callers follow.", who=GRACE).champion.model

@@ -30,12 +30,19 @@ from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.metrics import Metric
 from quicksilver.scoring import Scorer
 from quicksilver.serving import Serving
-from quicksilver.settings import RedeliverSettings, RegistrySettings, RollupSettings, ScoreSettings
+from quicksilver.settings import (
+    RedeliverSettings,
+    RegistrySettings,
+    RollupSettings,
+    ScoreSettings,
+    ShadowSettings,
+)
 
 if TYPE_CHECKING:
     from quicksilver.idempotency import Idempotency
     from quicksilver.registry_api import RegistryApi
     from quicksilver.rollup_fold import Fold
+    from quicksilver.shadow_batch import ShadowBatches
 
 logger = logging.getLogger(__name__)
 
@@ -262,3 +269,36 @@ def rollup_function() -> RollupFunction:
         keep_days=settings.rollup_keep_days,
     )
     return RollupFunction(fold, metrics)
+
+
+@dataclass(frozen=True)
+class ShadowFunction:
+    """Everything the shadow handler uses."""
+
+    batches: ShadowBatches
+    metrics: EmfMetrics
+
+
+def shadow_function() -> ShadowFunction:
+    """Wire the shadow function. What hangs fails within seconds, and the batch comes again."""
+    # Imported here: the score function, which shares this module, would pay for them at each cold start.
+    from quicksilver.aws.s3_shadow_scores import S3ShadowScoreStore
+    from quicksilver.model_loader import ModelLoader, registered
+    from quicksilver.shadow import ShadowScorer
+    from quicksilver.shadow_batch import ShadowBatches
+
+    configure_logging()
+    settings = ShadowSettings()  # every value comes from the environment
+    clock, metrics = SystemClock(), EmfMetrics()
+    registry = DynamoDBRegistryStore(hot_client("dynamodb", 2), settings.registry_table)
+    s3 = hot_client("s3", 5, attempts=2)
+    artifacts = S3ArtifactStore(s3, settings.models_bucket)
+    loader = ModelLoader(artifacts, LightGBMEvaluator, permit=registered(registry))
+    batches = ShadowBatches(
+        ShadowScorer(loader, artifacts, clock),
+        registry=registry,
+        store=S3ShadowScoreStore(s3, settings.archive_bucket),
+        clock=clock,
+        metrics=metrics,
+    )
+    return ShadowFunction(batches, metrics)

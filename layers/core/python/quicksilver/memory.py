@@ -266,3 +266,16 @@ class MemoryRollupStore:
     def _check(self) -> None:
         if not self.available:
             raise Unavailable("The rollup's store does not answer.")
+
+
+class MemoryShadowScoreStore:
+    """Batches of scores by the moment they arrived and their name; it can be told to be out of reach."""
+
+    def __init__(self) -> None:
+        self.batches: dict[tuple[int, str], bytes] = {}
+        self.available = True
+
+    def keep(self, batch: str, arrived_ms: int, lines: bytes) -> None:
+        if not self.available:
+            raise Unavailable("The archive cannot be reached.")
+        self.batches[arrived_ms, batch] = lines

@@ -45,3 +45,9 @@ class Metric(StrEnum):
     ROLLUP_RECORDS_TOO_LATE = (
         "RollupRecordsTooLate"  # of periods whose identities are no longer kept, and in no count
     )
+    SHADOWS_SCORED = "ShadowsScored"  # scores by shadows, one for each of them and each record
+    SHADOWS_NOT_SCORED = "ShadowsNotScored"  # a shadow gave no score; the archive says why
+    SHADOW_RECORDS_SKIPPED = (
+        "ShadowRecordsSkipped"  # without a vector, or of an endpoint whose route is not read
+    )
+    SHADOW_RECORDS_UNREADABLE = "ShadowRecordsUnreadable"  # no prediction records

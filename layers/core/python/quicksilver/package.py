@@ -161,6 +161,19 @@ def open_package(
     return Package(manifest, sha256, files, contract)
 
 
+def read_contract(read: Callable[[str], bytes], fingerprint: str, *, of: str) -> Contract:
+    """A package's contract without the rest of it, known by its fingerprint; ``of`` names the package in errors.
+
+    Raises ``InvalidPackage`` or ``InvalidContract`` where it is another; ``read`` may raise its own error.
+    """
+    contract = Contract.from_json(read(CONTRACT))
+    if contract.fingerprint != fingerprint:
+        raise InvalidPackage(
+            f"The package of {of} is altered.", [FieldError(CONTRACT, "is not what its fingerprint says")]
+        )
+    return contract
+
+
 def check_model(package: Package, evaluator: Evaluator) -> None:
     """The model fits its contract, and each golden row gives its raw score bit for bit.
 

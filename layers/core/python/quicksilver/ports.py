@@ -288,3 +288,14 @@ class RollupStore(Protocol):
         After ``Unavailable`` it may or may not have been written.
         """
         ...
+
+
+class ShadowScoreStore(Protocol):
+    """Shadows' scores in the archive."""
+
+    def keep(self, batch: str, arrived_ms: int, lines: bytes) -> None:
+        """Keep a batch's scores (JSON Lines) under its name and the hour it arrived in (UTC epoch ms).
+
+        The same batch replaces what it left before. Raises ``Unavailable``: then nothing of it is kept.
+        """
+        ...

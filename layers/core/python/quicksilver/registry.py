@@ -256,10 +256,11 @@ class Registry:
         return self._decide(self.model_version(name).endpoint, decide, who=who)
 
     def reject(self, name: str, *, reason: str, who: str) -> ModelVersion:
-        """Decide that a model version must never answer."""
+        """Decide that a model version must never answer; a shadow on the current route can't be rejected."""
 
         def decide(_: Head, __: str) -> Decision:
             model = self._in_state(name, State.REGISTERED, State.GATED, verb="rejected")
+            self._not_on_the_route(model)
             changed = model.model_copy(update={"state": State.REJECTED})
             return Decision(Action.REJECTED, name, reason, None, changed)
 
@@ -270,9 +271,7 @@ class Registry:
 
         def decide(_: Head, __: str) -> Decision:
             model = self._in_state(name, State.APPROVED, verb="retired")
-            route = self._registry.current_route(model.endpoint)
-            if route and any(arm.model == name for arm in route.arms):
-                raise NotAllowed(f"{name} is on the current route of {model.endpoint}; take it off first.")
+            self._not_on_the_route(model)
             changed = model.model_copy(update={"state": State.RETIRED})
             return Decision(Action.RETIRED, name, reason, None, changed)
 
@@ -364,6 +363,11 @@ class Registry:
     def _not_the_author(self, model: ModelVersion, who: str, *, verb: str) -> None:
         if who == model.author:
             raise NotAllowed(f"The author of {model.name} cannot {verb} it; somebody else must.")
+
+    def _not_on_the_route(self, model: ModelVersion) -> None:
+        route = self._registry.current_route(model.endpoint)
+        if route and any(arm.model == model.name for arm in route.arms):
+            raise NotAllowed(f"{model.name} is on the current route of {model.endpoint}; take it off first.")
 
     def _decide(self, endpoint: str, rule: Rule, *, who: str) -> ModelVersion:
         """Make the change of a rule that decides on a model version."""

@@ -13,6 +13,8 @@ POST     models/{n}/retire                {reason}                              
 GET      route                            the current route
 GET      routes?after=N&limit=K           every route, by rising number
 PUT      route                            {arms, reason, expected, holdout_bp}       change the route
+POST     shadows                          {model, reason}                            add a shadow
+POST     shadows/remove                   {model, reason}                            remove a shadow
 GET      at?time=T                        the route at a moment
 GET      history?after=N&limit=K          the history, by rising number
 =======  ===============================  =========================================  ==================
@@ -44,10 +46,11 @@ from quicksilver.errors import (
 )
 from quicksilver.gates.report import GateReport
 from quicksilver.instants import utc_iso
-from quicksilver.model_version import Reason, Sha256
+from quicksilver.model_version import ModelName, Reason, Sha256
 from quicksilver.problem import problem_answer
 from quicksilver.registry import Registry
 from quicksilver.routing import FULL_SHARE_BP, Arm
+from quicksilver.shadow_registry import add_shadow, remove_shadow
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +89,11 @@ class NewRoute(_Body):
     holdout_bp: Annotated[int | None, Field(ge=0, le=FULL_SHARE_BP)] = None
 
 
+class Shadow(_Body):
+    model: ModelName
+    reason: Reason
+
+
 class RegistryApi:
     """Answers requests from a registry."""
 
@@ -108,6 +116,8 @@ class RegistryApi:
                 ("GET", f"{endpoint}/route", lambda call: registry.current_route(call.endpoint)),
                 ("PUT", f"{endpoint}/route", self._set_route),
                 ("GET", f"{endpoint}/routes", self._page(registry.routes)),
+                ("POST", f"{endpoint}/shadows", self._shadow(add_shadow)),
+                ("POST", f"{endpoint}/shadows/remove", self._shadow(remove_shadow)),
                 ("GET", f"{endpoint}/at", self._at),
                 ("GET", f"{endpoint}/history", self._page(registry.history)),
             )
@@ -197,6 +207,13 @@ class RegistryApi:
             expected=body.expected,
             holdout_bp=body.holdout_bp,
         )
+
+    def _shadow(self, change: Callable[..., Any]) -> Callable[[_Call], Any]:
+        def answer(call: _Call) -> Any:
+            body = call.body(Shadow)
+            return change(self._registry, call.endpoint, body.model, reason=body.reason, who=call.who)
+
+        return answer
 
     def _at(self, call: _Call) -> Any:
         return self._registry.route_at(call.endpoint, moment("time", call.text("time")))

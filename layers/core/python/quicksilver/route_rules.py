@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from quicksilver.contract import Contract
-from quicksilver.errors import FieldError, InvalidPackage, InvalidRoute, NotAllowed
+from quicksilver.contract_mapping import unmappable
+from quicksilver.errors import FieldError, InvalidRoute, NotAllowed
 from quicksilver.gates.compatibility import compatibility_checks
 from quicksilver.gates.report import Outcome
 from quicksilver.model_version import ModelVersion, State
-from quicksilver.package import CONTRACT
+from quicksilver.package import read_contract
 from quicksilver.ports import ArtifactStore
 from quicksilver.routing import Arm, Role, Route
 
@@ -30,7 +31,8 @@ class RouteRules:
 
         Contracts are compared for the arms that answer beside the champion. The champion itself may have any: its
         contract is the one that callers must follow, and what they must change is in the gate report its approver saw. A
-        shadow refuses nobody.
+        shadow refuses nobody, but must be scored from the vectors of whichever arm answers. What the ``current`` route says
+        of shadows is not looked at again: they must not hold up who takes a canary back.
         """
         new = [arm for arm in route.arms if not (current and _is_kept(arm, current))]
         # Where the champion is another, every arm must suit its callers.
@@ -45,6 +47,19 @@ class RouteRules:
             raise InvalidRoute("The arms do not make a route.", refused)
         for arm in new:
             check_override(models[arm.model], now)
+        known = set(_shadow_pairs(current)) if current else set()
+        for answering, shadow in _shadow_pairs(route):
+            if (answering, shadow) not in known:
+                self._feeds(self._find(answering), self._find(shadow))
+
+    def _feeds(self, answering: ModelVersion, shadow: ModelVersion) -> None:
+        if answering.fingerprint == shadow.fingerprint:
+            return
+        if errors := unmappable(self._contract(answering), self._contract(shadow)):
+            raise InvalidRoute(
+                f"{shadow.name} cannot be a shadow: {answering.name} answers by a contract that does not give what it needs.",
+                errors,
+            )
 
     def _refuses_callers(self, model: ModelVersion, champion: ModelVersion) -> Iterator[FieldError]:
         if model.fingerprint == champion.fingerprint:
@@ -54,13 +69,15 @@ class RouteRules:
                 yield FieldError(f"{model.name}.{check.name}", check.sentence)
 
     def _contract(self, model: ModelVersion) -> Contract:
-        contract = Contract.from_json(self._artifacts.get(model.package_sha256, CONTRACT))
-        if contract.fingerprint != model.fingerprint:
-            raise InvalidPackage(
-                f"The package of {model.name} is altered.",
-                [FieldError(CONTRACT, "is not what its fingerprint says")],
-            )
-        return contract
+        def read(name: str) -> bytes:
+            return self._artifacts.get(model.package_sha256, name)
+
+        return read_contract(read, model.fingerprint, of=model.name)
+
+
+def _shadow_pairs(route: Route) -> list[tuple[str, str]]:
+    """Each answering model version with each shadow that is to be scored from its vectors."""
+    return [(arm.model, shadow.model) for arm in route.answering for shadow in route.shadows]
 
 
 def check_override(model: ModelVersion, now: str) -> None:

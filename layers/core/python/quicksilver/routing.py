@@ -88,6 +88,9 @@ class Route(BaseModel):
         answering = [arm.model for arm in self.answering]
         if len(set(answering)) != len(answering):
             raise ValueError("a model version answers by one arm only")
+        shadows = [arm.model for arm in self.shadows]
+        if len(set(shadows)) != len(shadows):
+            raise ValueError("a model version is a shadow once only")
         if self.rollout and self.experiment:
             raise ValueError("a rollout and an experiment would each disturb what the other measures")
         return self

@@ -93,3 +93,14 @@ class RollupSettings(BaseSettings):
     rollup_keep_days: Annotated[int, Field(ge=9, le=400)] = 35
     """How long counts and identities are kept. A day before, records are refused: after the stream's seven, so that
     only what was undelivered for weeks comes too late."""
+
+
+class ShadowSettings(BaseSettings):
+    """The function that scores the prediction stream with shadows."""
+
+    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
+
+    stage: Name
+    registry_table: Name
+    models_bucket: Name
+    archive_bucket: Name

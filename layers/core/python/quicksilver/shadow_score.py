@@ -15,6 +15,7 @@ class ShadowError(StrEnum):
     """Why a shadow has no score for a prediction."""
 
     NOT_LOADED = "not_loaded"  # its package could not be read, verified or loaded
+    CONTRACT_UNREADABLE = "contract_unreadable"  # the answering package has no contract of that fingerprint
     FEATURES_LACKING = "features_lacking"  # its contract has features that the answering one does not have
     REJECTED = "rejected"  # its contract refuses a value that the answering one takes
     NOT_EVALUATED = "not_evaluated"

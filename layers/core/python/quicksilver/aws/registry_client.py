@@ -105,6 +105,15 @@ class RegistryClient:
         }
         return _read(Route, self._send("PUT", f"{endpoint}/route", body=body))
 
+    def add_shadow(self, endpoint: str, model: str, *, reason: str) -> Route:
+        """Put a shadow on the route, which stays as it is otherwise."""
+        body = {"model": model, "reason": reason}
+        return _read(Route, self._send("POST", f"{endpoint}/shadows", body=body))
+
+    def remove_shadow(self, endpoint: str, model: str, *, reason: str) -> Route:
+        body = {"model": model, "reason": reason}
+        return _read(Route, self._send("POST", f"{endpoint}/shadows/remove", body=body))
+
     # -- the record --
 
     def history(self, endpoint: str) -> Iterator[Entry]:
