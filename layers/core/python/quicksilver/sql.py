@@ -14,6 +14,9 @@ import duckdb
 from quicksilver.archive import TABLES, ArchiveTable
 from quicksilver.errors import InvalidQuery
 
+MEMORY_LIMIT = "1GB"
+"""What a query may hold in memory; the rest is on disk, beside the tables."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -27,10 +30,17 @@ class Table:
 
 
 class ArchiveDatabase:
-    """The archive's tables, open for queries that can reach nothing else."""
+    """The archive's tables, open for queries that can reach nothing but the folder they are in."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+
+    def append(self, table: ArchiveTable, file: Path) -> None:
+        """Add the records of a JSON Lines file in the database's own folder. Raises ``InvalidQuery``."""
+        try:
+            self._connection.execute(f"INSERT INTO {table.name} SELECT * FROM {_records(table)}", [str(file)])  # noqa: S608
+        except duckdb.Error as error:
+            raise InvalidQuery(str(error).strip()) from None
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Table:
         """Run one SQL text, with ``$name`` for each parameter. Raises ``InvalidQuery`` with DuckDB's own words."""
@@ -50,6 +60,9 @@ def archive_database(folder: Path) -> Iterator[ArchiveDatabase]:
     """
     with duckdb.connect(str(folder / "archive.duckdb")) as connection:
         connection.execute("SET autoinstall_known_extensions = false")
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute("SET preserve_insertion_order = false")
+        connection.execute("SET allowed_directories = [$folder]", {"folder": str(folder)})
         try:
             for table in TABLES.values():
                 _create(connection, table, folder / f"{table.name}.jsonl")
@@ -77,15 +90,18 @@ def _create(connection: duckdb.DuckDBPyConnection, table: ArchiveTable, file: Pa
         connection.execute(f"CREATE TABLE {table.name} ({columns})")
         return
     # The names and types are our own records', and the path is bound.
-    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in table.columns.items())
     key = ", ".join(table.key)
     connection.execute(
         f"""
         CREATE TABLE {table.name} AS SELECT * FROM (
-            SELECT DISTINCT ON ({key}) *
-            FROM read_json(?, format = 'newline_delimited', columns = {{{columns}}})
-            ORDER BY time DESC
+            SELECT DISTINCT ON ({key}) * FROM {_records(table)} ORDER BY time DESC
         ) ORDER BY time, {key}
         """,  # noqa: S608
         [str(file)],
     )
+
+
+def _records(table: ArchiveTable) -> str:
+    """A table's records in a file whose path is the query's only parameter."""
+    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in table.columns.items())
+    return f"read_json(?, format = 'newline_delimited', columns = {{{columns}}})"

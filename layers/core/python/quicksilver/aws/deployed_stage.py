@@ -26,6 +26,7 @@ from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.system import pause
 from quicksilver.errors import NotFound, Unavailable
+from quicksilver.gates.policy import Policy
 from quicksilver.metrics import Metric
 from quicksilver.registry_audit import Audit, audit
 
@@ -134,6 +135,13 @@ class DeployedStage:
     @property
     def registry_function(self) -> str:
         return f"quicksilver-{self.stage}-registry"
+
+    def policy(self, endpoint: str) -> Policy:
+        """The endpoint's policy as the stage was deployed with it. Raises ``NotFound``."""
+        policies = json.loads(self.environment_of(self.registry_function)["QUICKSILVER_POLICIES"])
+        if endpoint not in policies:
+            raise NotFound(f"The stage {self.stage} has no endpoint {endpoint}.")
+        return Policy.model_validate_json(json.dumps(policies[endpoint]))
 
     @cached_property
     def artifacts(self) -> S3ArtifactStore:

@@ -1,0 +1,109 @@
+"""Time-travel shadow: a model scores archived vectors before it ever sees live traffic, on this machine.
+
+The scores are what the shadow function would have left for the same records, and go into the same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+from quicksilver.archive import SHADOW_SCORES
+from quicksilver.package import Package
+from quicksilver.ports import ArtifactStore
+from quicksilver.routing import Arm
+from quicksilver.shadow import ScoredVector, ShadowScorer
+from quicksilver.sql import ArchiveDatabase
+
+PAGE = 5_000
+"""Records held in memory at once."""
+
+
+class Replayed(NamedTuple):
+    """How many records were scored, or found not to be, and in how long."""
+
+    rows: int
+    seconds: float
+
+    @property
+    def rows_per_second(self) -> float:
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+class PackageBeside:
+    """An artifact store with one more package in it, which nobody has registered."""
+
+    def __init__(self, package: Package, store: ArtifactStore) -> None:
+        self._package = package
+        self._store = store
+
+    def put(self, package_sha256: str, files: object) -> None:
+        raise NotImplementedError("a replay stores nothing")
+
+    def get(self, package_sha256: str, name: str) -> bytes:
+        if package_sha256 == self._package.sha256:
+            return self._package.files[name]
+        return self._store.get(package_sha256, name)
+
+
+def replay(
+    database: ArchiveDatabase,
+    folder: Path,
+    *,
+    endpoint: str,
+    arm: Arm,
+    since: str,
+    until: str,
+    scorer: ShadowScorer,
+    progress: Callable[[int, int], None] | None = None,
+) -> Replayed:
+    """Score the endpoint's predictions of a time (UTC ISO-8601) with one model, into the table ``shadow_scores``.
+
+    ``folder`` is the database's own. Raises ``Unavailable`` where an artefact's store does not answer.
+    """
+    bounds = {"endpoint": endpoint, "since": since, "until": until}
+    database.query(
+        """
+        CREATE OR REPLACE TEMP TABLE replayed AS
+        SELECT rowid AS row FROM predictions
+        WHERE endpoint = $endpoint AND len(vector) > 0 AND time >= $since::TIMESTAMPTZ AT TIME ZONE 'UTC'
+          AND time < $until::TIMESTAMPTZ AT TIME ZONE 'UTC'
+        """,
+        bounds,
+    )
+    total = int(database.query("SELECT count(*) FROM replayed").rows[0][0])
+    file = folder / "replayed.jsonl"
+    started, done = perf_counter(), 0
+    with file.open("w", encoding="utf-8") as target:
+        for record in _records(database):
+            target.write(f"{scorer.score(record, arm).model_dump_json()}\n")
+            done += 1
+            if progress and (done % 500 == 0 or done == total):
+                progress(done, total)
+    seconds = perf_counter() - started
+    database.append(SHADOW_SCORES, file)
+    file.unlink()
+    return Replayed(done, seconds)
+
+
+def _records(database: ArchiveDatabase) -> Iterator[ScoredVector]:
+    """The chosen records, a page at a time."""
+    after = -1
+    while True:
+        page = database.query(
+            """
+            SELECT p.rowid, p.prediction_id, p.endpoint, p.entity_id,
+                   strftime(p.time, '%Y-%m-%dT%H:%M:%S.%gZ') AS time, p.model, p.package_sha256, p.fingerprint,
+                   p.vector, [{'feature': d.feature} FOR d IN p.degraded] AS degraded
+            FROM predictions p JOIN replayed r ON r.row = p.rowid
+            WHERE r.row > $after ORDER BY p.rowid LIMIT $page
+            """,
+            {"after": after, "page": PAGE},
+        )
+        if not page.rows:
+            return
+        for row, *values in page.rows:
+            yield ScoredVector.model_validate(dict(zip(page.columns[1:], values, strict=True)))
+            after = row
