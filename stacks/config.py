@@ -240,7 +240,8 @@ class Stage:
         return "local" if self.emulated else self.architecture.value
 
     def function_name(self, service: str) -> str:
-        """The physical name of a function; ``service`` is ``score-<endpoint>``, ``redeliver``, ``registry`` or ``rollup``."""
+        """The physical name of a function; ``service`` is ``score-<endpoint>``, ``redeliver``, ``registry``, ``rollup`` or
+        ``shadow``."""
         return f"quicksilver-{self.name}-{service}"
 
     def registry_role_name(self, region: str) -> str:

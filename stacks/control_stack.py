@@ -1,5 +1,5 @@
-"""What decides: the registry function, which alone changes model versions and routes, behind its own API, and the rollup,
-which counts what each arm does.
+"""What decides: the registry function, which alone changes model versions and routes, behind its own API; the rollup,
+which counts what each arm does; and the shadow function, which scores what was answered with models that answer nobody.
 
 All of it can be rebuilt from the checkout; what it decided is in the data stack. Every grant is written here.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from aws_cdk import CfnOutput, Duration, Stack, aws_iam as iam
 from constructs import Construct
 
+from quicksilver.archive import SHADOW_PREFIX
 from stacks.config import ONE_VCPU_MIB, Stage
 from stacks.constructs.artefact_bucket import EVIDENCE, PACKAGES
 from stacks.constructs.count_alarms import ROLLUP, CountAlarms
@@ -38,11 +39,12 @@ class ControlStack(Stack):
         super().__init__(
             scope,
             f"quicksilver-{stage.name}-control",
-            description=f"Quicksilver {stage.name}: the registry function and its API, and the rollup",
+            description=f"Quicksilver {stage.name}: the registry function and its API, the rollup and the shadow function",
         )
         layers = Layers(self, "ControlLayers", stage=stage, root=layers_root)
         self._registry(stage, data, layers, policies_root)
         self._rollup(stage, data, layers, policies_root)
+        self._shadow(stage, data, layers)
 
     def _registry(self, stage: Stage, data: DataStack, layers: Layers, policies_root: Path) -> None:
         function = Function(
@@ -141,3 +143,53 @@ class ControlStack(Stack):
                 dimensions={"service": "rollup"},
                 meanings=ROLLUP,
             )
+
+    def _shadow(self, stage: Stage, data: DataStack, layers: Layers) -> None:
+        function = Function(
+            self,
+            "ShadowHandler",
+            stage=stage,
+            folder="shadow",
+            service="shadow",
+            description=f"Quicksilver {stage.name}: score the prediction stream with every shadow",
+            layers=layers,
+            log_key=data.predictions_key,
+            settings={
+                "stage": stage.name,
+                "registry_table": data.registry.table_name,
+                "models_bucket": data.models.bucket_name,
+                "archive_bucket": data.archive.bucket_name,
+            },
+            # It holds the models of every endpoint's shadows.
+            memory_mib=ONE_VCPU_MIB,
+            timeout=Duration.seconds(120),
+        )
+        function.allow(["dynamodb:GetItem"], data.registry.table_arn)
+        allow_objects(
+            function.own_role,
+            actions=["s3:GetObject"],
+            bucket=data.models,
+            prefix=PACKAGES,
+            reason="A shadow may be any registered model version, and packages are stored by their SHA-256.",
+        )
+        allow_objects(
+            function.own_role,
+            actions=["s3:PutObject"],
+            bucket=data.archive,
+            prefix=SHADOW_PREFIX,
+            reason="Each batch of scores is an object named by its place in the stream; it may only add, and only here.",
+        )
+        function.allow(["kms:Decrypt"], data.models_key.key_arn)
+        function.allow(["kms:GenerateDataKey"], data.predictions_key.key_arn)
+        StreamConsumer(
+            self,
+            "ShadowConsumer",
+            stage=stage,
+            stream=data.predictions,
+            key=data.predictions_key,
+            function=function,
+            # At some 4 KiB a record, well within the 6 MiB that Lambda hands over.
+            batch_size=500,
+            batch_window=Duration.seconds(0 if stage.emulated else 5),
+            late=Duration.minutes(15),
+        )

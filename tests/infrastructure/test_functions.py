@@ -14,7 +14,13 @@ from pydantic_settings import BaseSettings
 
 from layers.provenance import MARKER
 from quicksilver.gates.policy import Policy
-from quicksilver.settings import RedeliverSettings, RegistrySettings, RollupSettings, ScoreSettings
+from quicksilver.settings import (
+    RedeliverSettings,
+    RegistrySettings,
+    RollupSettings,
+    ScoreSettings,
+    ShadowSettings,
+)
 from stacks.config import GATEWAY_TIMEOUT_SECONDS, ONE_VCPU_MIB, Endpoint, load_stage
 from stacks.constructs.layers import BUILT
 from tests.infrastructure.conftest import ROOT, Synthesized, synthesize
@@ -24,6 +30,7 @@ SETTINGS: Mapping[str, type[BaseSettings]] = {
     "redeliver": RedeliverSettings,
     "registry": RegistrySettings,
     "rollup": RollupSettings,
+    "shadow": ShadowSettings,
 }
 """By function; every other function scores."""
 
@@ -59,6 +66,7 @@ def test_there_is_one_score_function_per_endpoint_and_one_for_each_other_thing(
         "redeliver",
         "registry",
         "rollup",
+        "shadow",
     }
 
 
@@ -416,6 +424,10 @@ def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> N
         | {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "kms:Decrypt", "sqs:SendMessage"}
         | {"kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:GetRecords"}
         | {"kinesis:GetShardIterator", "kinesis:ListShards"},
+        "ShadowHandlerRole": LOGGING
+        | {"dynamodb:GetItem", "kms:Decrypt", "kms:GenerateDataKey", "s3:GetObject", "s3:PutObject"}
+        | {"kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:GetRecords"}
+        | {"kinesis:GetShardIterator", "kinesis:ListShards", "sqs:SendMessage"},
         "ArchiveRole": {
             "kinesis:DescribeStream",
             "kinesis:GetRecords",
@@ -448,6 +460,7 @@ def test_wildcards_end_a_prefix_of_objects_and_stand_nowhere_else(every_stage: S
         "/undelivered/*",
         "/predictions/*",
         "/failed/*",
+        "/shadow/*",
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from quicksilver.drawing import BAD, CHAMPION, MODEL, QUIET, drawing
 from quicksilver.report_page import PageTable, Picture, Section, render_page
@@ -17,7 +17,7 @@ def percent(share: float) -> str:
 
 
 def between(flips: Flips) -> str:
-    return f"{percent(flips.low)} to {percent(flips.high)}"
+    return f"{100 * flips.low:.2f} to {percent(flips.high)}"
 
 
 def headline(report: ShadowReport) -> str:
@@ -124,6 +124,7 @@ def _scores(report: ShadowReport) -> Picture:
         )
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel="Score", ylabel="Share of predictions", xlim=(scores.low, scores.high))
         axes.legend(loc="upper right")
         uri = done(title)

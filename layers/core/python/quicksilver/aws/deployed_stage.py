@@ -133,6 +133,11 @@ class DeployedStage:
         return f"quicksilver-{self.stage}-rollup"
 
     @property
+    def shadow_function(self) -> str:
+        """The shadow function, as it was last deployed."""
+        return f"quicksilver-{self.stage}-shadow"
+
+    @property
     def registry_function(self) -> str:
         return f"quicksilver-{self.stage}-registry"
 

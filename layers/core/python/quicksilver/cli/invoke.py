@@ -28,6 +28,7 @@ class Function(StrEnum):
     SCORE = "score"
     REDELIVER = "redeliver"
     ROLLUP = "rollup"
+    SHADOW = "shadow"
 
 
 @explains_errors
@@ -73,6 +74,8 @@ def _physical_name(deployed: DeployedStage, function: Function, event: dict[str,
         return deployed.redeliver_function
     if function is Function.ROLLUP:
         return deployed.rollup_function
+    if function is Function.SHADOW:
+        return deployed.shadow_function
     # Every endpoint has a score function of its own; API Gateway picks it by the path, and so do we.
     parts = str(event.get("path", "")).strip("/").split("/")
     if len(parts) != 3 or parts[0] != "v1" or parts[2] != "score":

@@ -16,7 +16,7 @@ from quicksilver.archive import PREDICTIONS, SHADOW_SCORES, ArchiveTable
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
 from quicksilver.cli.output import JsonOption, emit, explains_errors, progress_bar
-from quicksilver.cli.route import route_table
+from quicksilver.cli.route import route_view
 from quicksilver.cli.stage import (
     EndpointOption,
     PersonOption,
@@ -76,7 +76,7 @@ def add(
     deployed = deployed_stage(stage, person)
     confirm(f"Add {model} to {endpoint} in stage {stage} as a shadow: it answers nobody.", yes=yes)
     route = deployed.registry.add_shadow(endpoint, model, reason=reason)
-    emit(route.model_dump(mode="json"), as_json=as_json, render=lambda: route_table(route))
+    emit(route.model_dump(mode="json"), as_json=as_json, render=lambda: route_view(route))
 
 
 @app.command(
@@ -96,7 +96,7 @@ def remove(
     deployed = deployed_stage(stage, person)
     confirm(f"Remove the shadow {model} from {endpoint} in stage {stage}.", yes=yes)
     route = deployed.registry.remove_shadow(endpoint, model, reason=reason)
-    emit(route.model_dump(mode="json"), as_json=as_json, render=lambda: route_table(route))
+    emit(route.model_dump(mode="json"), as_json=as_json, render=lambda: route_view(route))
 
 
 @app.command(

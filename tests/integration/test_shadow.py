@@ -1,0 +1,68 @@
+"""A shadow on the emulator: it comes while traffic runs, scores every prediction, and costs the callers nothing."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from typing import TYPE_CHECKING, Any
+
+from quicksilver.archive import SHADOW_SCORES
+from quicksilver.evaluator import LightGBMEvaluator
+from tests.local_stack import eventually
+
+if TYPE_CHECKING:
+    from quicksilver.package import Package
+    from tests.local_stack import LocalStack
+
+
+def shadow_scores(stack: LocalStack, model: str) -> dict[str, dict[str, Any]]:
+    with tempfile.TemporaryFile() as file:
+        stack.archive.copy_to(SHADOW_SCORES, file)
+        file.seek(0)
+        rows = [json.loads(line) for line in file]
+    return {row["prediction_id"]: row for row in rows if row["model"] == model}
+
+
+def test_a_shadow_that_comes_while_traffic_runs_scores_every_prediction_from_then_on(
+    stack: LocalStack, request_body: dict[str, Any], second_package: Package
+) -> None:
+    model = stack.approve(second_package)
+    answers: list[Any] = []
+    enough = threading.Event()
+
+    def traffic() -> None:
+        while not enough.is_set():
+            body = {**request_body, "features": {**request_body["features"], "amount": 10.0 + len(answers)}}
+            answers.append(stack.score(body))
+
+    caller = threading.Thread(target=traffic)
+    caller.start()
+    try:
+        eventually(lambda: len(answers) >= 5, "traffic runs")
+        route = stack.registry.add_shadow("card-fraud", model, reason="Look first.")
+        eventually(lambda: shadow_scores(stack, model), "the shadow scores what is answered", seconds=60)
+        marked = len(answers)
+        eventually(lambda: len(answers) >= marked + 20, "more traffic")
+    finally:
+        enough.set()
+        caller.join()
+    assert [answer.status for answer in answers] == [200] * len(answers)
+    assert {answer.content["model"] for answer in answers} == {route.champion.model}
+    ids = [answer.content["prediction_id"] for answer in answers[marked:]]
+
+    scores = eventually(
+        lambda: (found := shadow_scores(stack, model)).keys() >= {*ids} and found,
+        "every prediction since has its score",
+    )
+    records = eventually(
+        lambda: len(found := stack.archived(ids)) >= len(ids) and found, "the predictions are archived"
+    )
+    evaluator = LightGBMEvaluator(second_package.model_text)
+    for record in records:
+        score = scores[record["prediction_id"]]
+        assert score["raw_score"] == evaluator.raw_score(record["vector"])
+        assert (score["answered_by"], score["error"]) == (route.champion.model, None)
+
+    removed = stack.registry.remove_shadow("card-fraud", model, reason="Seen enough.")
+    assert removed.arms == tuple(arm for arm in route.arms if arm.model != model)
