@@ -5,7 +5,7 @@ The scores are what the shadow function would have left for the same records, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -39,8 +39,8 @@ class PackageBeside:
         self._package = package
         self._store = store
 
-    def put(self, package_sha256: str, files: object) -> None:
-        raise NotImplementedError("a replay stores nothing")
+    def put(self, package_sha256: str, files: Mapping[str, bytes]) -> None:
+        self._store.put(package_sha256, files)
 
     def get(self, package_sha256: str, name: str) -> bytes:
         if package_sha256 == self._package.sha256:

@@ -15,9 +15,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from quicksilver.contract import Contract, Feature, FeatureType
 from quicksilver.errors import NotFound
@@ -131,7 +131,7 @@ class ShadowReport(_Value):
     answered_by: tuple[Answered, ...]
     psi: float
     ks: float
-    spearman: Annotated[float, Field(ge=-1.000001, le=1.000001)] | None
+    spearman: float | None
     scores: Histogram
     segments: tuple[Segment, ...]
     latency: Latency
@@ -273,17 +273,19 @@ class _Queries:
         return int(distance) / int(self._database.query("SELECT count(*) FROM compared").rows[0][0])
 
     def spearman(self) -> float | None:
-        ((value,),) = self._database.query(
+        # Twice a midrank is an integer, so the sums are exact in whatever order they are added up.
+        ((n, x, y, xx, yy, xy),) = self._database.query(
             """
             WITH ranks AS (
-                SELECT rank() OVER (ORDER BY a) + (count(*) OVER (PARTITION BY a) - 1) / 2 AS ra,
-                       rank() OVER (ORDER BY s) + (count(*) OVER (PARTITION BY s) - 1) / 2 AS rs
+                SELECT (2 * rank() OVER (ORDER BY a) + count(*) OVER (PARTITION BY a) - 1)::HUGEINT AS x,
+                       (2 * rank() OVER (ORDER BY s) + count(*) OVER (PARTITION BY s) - 1)::HUGEINT AS y
                 FROM compared
             )
-            SELECT CASE WHEN min(ra) < max(ra) AND min(rs) < max(rs) THEN corr(ra, rs) END FROM ranks
+            SELECT count(*), sum(x), sum(y), sum(x * x), sum(y * y), sum(x * y) FROM ranks
             """
         ).rows
-        return None if value is None else float(value)
+        spread = (n * xx - x * x) * (n * yy - y * y)
+        return (n * xy - x * y) / math.sqrt(spread) if spread else None
 
     def histogram(self) -> Histogram:
         ((low, high),) = self._database.query(
