@@ -228,7 +228,7 @@ def test_a_canary_is_taken_off_whatever_became_of_the_champions_override(
     assert bench.registry.set_route("card-fraud", whole, reason="Abort.", who=GRACE).number == 3
 
 
-def test_a_canary_is_taken_off_beside_a_shadow_that_was_rejected_meanwhile(
+def test_a_canary_is_taken_off_beside_a_shadow_whose_gates_failed_meanwhile(
     bench: Bench, second_package: Package, trained: Trained
 ) -> None:
     canary = approved(bench, second_package)
@@ -239,7 +239,7 @@ def test_a_canary_is_taken_off_beside_a_shadow_that_was_rejected_meanwhile(
     watched = arm(bench, shadow, Role.SHADOW, 0)
     arms = [arm(bench, "card-fraud@1", Role.CHAMPION, 9_000), arm(bench, canary, Role.CANARY, 1_000), watched]
     bench.registry.set_route("card-fraud", arms, reason="Try it.", who=GRACE)
-    bench.registry.reject(shadow, reason="Leaks the target.", who=GRACE)
+    bench.registry.add_evidence(shadow, report(third, policy(), auc=Outcome.FAIL), who=ADA)
     whole = arm(bench, "card-fraud@1", Role.CHAMPION, FULL_SHARE_BP)
     assert bench.registry.set_route("card-fraud", [whole, watched], reason="Abort.", who=GRACE).number == 3
     bench.registry.set_route("card-fraud", [whole], reason="Stop watching.", who=GRACE)
