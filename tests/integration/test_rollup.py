@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
 from quicksilver.archive import PREDICTIONS
 from quicksilver.aws.dynamodb_rollup import DynamoDBRollupStore
 from quicksilver.aws.system import SystemClock, pause
+from quicksilver.cli import rollup
+from quicksilver.cli.app import app
 from quicksilver.errors import Unavailable
 from quicksilver.memory import MemoryMetrics
 from quicksilver.ports import RollupStore
@@ -144,7 +147,7 @@ def fold(store: RollupStore) -> Fold:
 
 
 def test_the_rollup_equals_a_recount_of_the_archive_after_outages_crashes_and_repetitions(
-    stack: LocalStack, request_body: Body, since_ms: int
+    stack: LocalStack, request_body: Body, since_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given predictions that are counted as they come
     ids = score(stack, request_body, 0, 12)
@@ -198,6 +201,13 @@ def test_the_rollup_equals_a_recount_of_the_archive_after_outages_crashes_and_re
     assert differences(counted, recounted(stack, since_ms)) == []
     assert counted == recounted(stack, since_ms)
     assert requests(stack, since_ms) == len(ids) == 40
+    # And so says the command line
+    monkeypatch.setattr(rollup, "deployed_stage", lambda _: stack)
+    command = ["rollup", "check", "--endpoint", "card-fraud", "--minutes", "1", "--settle", "0", "--json"]
+    checked = CliRunner().invoke(app, command)
+    assert checked.exit_code == 0, checked.output
+    content = json.loads(checked.stdout)
+    assert content["requests in the rollup"] == content["requests in the archive"] > 0
 
 
 def test_what_is_no_record_holds_nothing_up(stack: LocalStack, request_body: Body, since_ms: int) -> None:
