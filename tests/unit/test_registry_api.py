@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tests.unit.conftest import Bench
 
 
+ROLLOUT = {"model": "card-fraud@2", "steps_bp": [100, 10_000], "bake_seconds": 60, "reason": "Better."}
+
+
 class Caller:
     """Sends requests as somebody."""
 
@@ -115,6 +118,18 @@ def test_a_caller_without_an_identity_is_refused(call: Caller) -> None:
         ("POST", "card-fraud/models/9/approve", {"reason": "Who?"}, 404, None),
         ("POST", "card-fraud/models/1/evidence", {"report": {}}, 422, "report.endpoint"),
         ("PUT", "card-fraud/route", {"arms": [], "reason": "None."}, 422, "arms"),
+        ("GET", "card-fraud/rollout", None, 404, None),
+        ("POST", "card-fraud/rollout", {"model": "card-fraud@1"}, 422, "steps_bp"),
+        ("POST", "card-fraud/rollout", {**ROLLOUT, "model": "fourteen"}, 422, "model"),
+        ("POST", "card-fraud/rollout", {**ROLLOUT, "steps_bp": [0, 10_000]}, 422, "steps_bp.0"),
+        ("POST", "card-fraud/rollout", {**ROLLOUT, "bake_seconds": 0}, 422, "bake_seconds"),
+        ("POST", "card-fraud/rollout", {**ROLLOUT, "guards": {"alpha": 2}}, 422, "guards.alpha"),
+        ("POST", "card-fraud/rollout", {**ROLLOUT, "reason": ""}, 422, "reason"),
+        ("POST", "card-fraud/rollout", {**ROLLOUT, "model": "card-fraud@9"}, 404, None),
+        ("POST", "card-fraud/rollout", {**ROLLOUT, "model": "card-fraud@1"}, 422, "model"),
+        ("POST", "card-fraud/rollout/pause", {"reason": "Stop."}, 404, None),
+        ("POST", "card-fraud/rollout/abort", {}, 422, "reason"),
+        ("POST", "card-fraud/rollout/decision", {"expected": 1}, 422, "look"),
         ("GET", "card-fraud/models/0", None, 404, None),
         ("DELETE", "card-fraud/models/1", None, 404, None),
         ("GET", "nothing", None, 404, None),

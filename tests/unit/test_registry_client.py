@@ -14,12 +14,15 @@ from quicksilver.aws.registry_client import RegistryClient
 from quicksilver.errors import FieldError, InvalidInput, NotAllowed, NotFound, Unavailable
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.gates.report import Outcome
+from quicksilver.guard_policy import Guards
 from quicksilver.memory import ManualClock, MemoryArtifactStore, MemoryRegistryStore, MemorySigner
 from quicksilver.model_version import ModelVersion, State
 from quicksilver.registry import Registry, Stores
 from quicksilver.registry_api import RegistryApi
+from quicksilver.rollout import Verdict
 from quicksilver.routing import Arm, Role
-from tests.approvals import ADA, GRACE, policy, report
+from tests.approvals import ADA, GRACE, bring_to_approved, make_champion, policy, report
+from tests.rollouts import a_look
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
@@ -72,6 +75,7 @@ class Registered:
             clock=ManualClock(),
             pause=lambda _: None,
         )
+        self.registry, self.artifacts = registry, artifacts
         api = RegistryApi(registry)
         self.ada_sends, self.grace_sends = InProcess(api, ADA), InProcess(api, GRACE)
         self.ada = RegistryClient(self.ada_sends)  # type: ignore[arg-type]
@@ -190,3 +194,30 @@ def test_an_answer_that_is_no_document_is_unavailable(content: Any) -> None:
 def test_a_refusal_that_is_no_problem_still_says_its_status() -> None:
     with pytest.raises(Unavailable, match="answered with status 502"):
         RegistryClient(Answering(502, "<html>")).current_route("card-fraud")  # type: ignore[arg-type]
+
+
+def test_a_rollout_is_started_paused_resumed_decided_on_and_aborted(
+    registered: Registered, second_package: Package
+) -> None:
+    registered.artifacts.put(second_package.sha256, second_package.files)
+    make_champion(registered.registry, registered.package)
+    canary = bring_to_approved(registered.registry, second_package)
+    grace = registered.grace
+    guards = Guards(alpha=0.02)
+    started = grace.start_rollout(
+        "card-fraud", canary, steps_bp=(50, 2_500, 10_000), bake_seconds=60, guards=guards, reason="Better."
+    )
+    assert started.rollout is not None
+    assert (started.rollout.guards, started.rollout.steps_bp) == (guards, (50, 2_500, 10_000))
+    assert grace.rollout("card-fraud") == started
+    assert grace.pause_rollout("card-fraud", reason="Stop.").rollout is not None
+    resumed = grace.resume_rollout("card-fraud", reason="Go.")
+    look = a_look(Verdict.ADVANCE)
+    advanced = grace.decide_rollout("card-fraud", expected=resumed.number, look=look)
+    assert [arm.share_bp for arm in advanced.arms] == [7_500, 2_500]
+    with pytest.raises(NotAllowed, match="look again"):
+        grace.decide_rollout("card-fraud", expected=resumed.number, look=look)
+    assert grace.decide_rollout("card-fraud", expected=advanced.number, look=a_look(Verdict.HOLD)) == advanced
+    assert grace.abort_rollout("card-fraud", reason="Enough.").rollout is None
+    with pytest.raises(NotFound, match="No rollout is running"):
+        grace.rollout("card-fraud")

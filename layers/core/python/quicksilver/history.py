@@ -30,12 +30,13 @@ class Action(StrEnum):
     REJECTED = "rejected"
     RETIRED = "retired"
     ROUTED = "routed"
+    JUDGED = "judged"  # a rollout was looked at and held, for a reason it had not been held for at this step
 
 
 class Entry(BaseModel):
     """One change: what was done to which subject, by whom, when and why.
 
-    ``subject`` is a model version's name or ``route <number>``; ``details`` are the facts a verifier needs,
+    ``subject`` is a model version's name, ``route <number>`` or ``rollout <number>``; ``details`` are the facts a verifier needs,
     such as digests and the route itself.
     """
 

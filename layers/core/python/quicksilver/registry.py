@@ -8,7 +8,7 @@ the store, and here a reason to look again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -42,6 +42,7 @@ class RouteDraft:
     """What a route will be, but for what the registry itself gives it.
 
     Without a ``salt`` of its own it has the endpoint's, which never changes, so that an entity keeps its place.
+    ``details`` go into the history beside the route.
     """
 
     arms: tuple[Arm, ...]
@@ -49,6 +50,7 @@ class RouteDraft:
     holdout_bp: int = 0
     rollout: Rollout | None = None
     experiment: Experiment | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def moved_by(route: Route) -> str | None:
@@ -339,12 +341,16 @@ class Registry:
             except ValidationError as error:
                 raise InvalidRoute("The arms do not make a route.", contract_field_errors(error)) from None
             self._route_rules.check(route, current, now)
-            facts = {"route": route.model_dump(mode="json"), **(details or {})}
+            facts = {"route": route.model_dump(mode="json"), **(details or {}), **drafted.details}
             return Decision(Action.ROUTED, f"route {route.number}", reason, facts, route=route)
 
         route = self._committer.commit(endpoint, decide, who=who).route
         assert route is not None  # noqa: S101 - this rule decides on a route
         return route
+
+    def note(self, endpoint: str, rule: Rule, *, who: str) -> None:
+        """Append to the endpoint's history what a rule decides on, changing nothing else. Raises what it raises."""
+        self._committer.commit(endpoint, rule, who=who)
 
     # -- rules --
 

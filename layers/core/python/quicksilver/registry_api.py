@@ -15,6 +15,12 @@ GET      routes?after=N&limit=K           every route, by rising number
 PUT      route                            {arms, reason, expected, holdout_bp}       change the route
 POST     shadows                          {model, reason}                            add a shadow
 POST     shadows/remove                   {model, reason}                            remove a shadow
+GET      rollout                          the route that carries a rollout
+POST     rollout                          {model, steps_bp, bake_seconds, guards, reason}  start one
+POST     rollout/pause                    {reason}                                   pause
+POST     rollout/resume                   {reason}                                   resume
+POST     rollout/abort                    {reason}                                   abort
+POST     rollout/decision                 {expected, look}                           do what a look came to
 GET      at?time=T                        the route at a moment
 GET      history?after=N&limit=K          the history, by rising number
 =======  ===============================  =========================================  ==================
@@ -45,10 +51,14 @@ from quicksilver.errors import (
     whereabouts,
 )
 from quicksilver.gates.report import GateReport
+from quicksilver.guard_policy import Guards
 from quicksilver.instants import utc_iso
 from quicksilver.model_version import ModelName, Reason, Sha256
 from quicksilver.problem import problem_answer
 from quicksilver.registry import Registry
+from quicksilver.rollout import Look
+from quicksilver.rollout_plan import BakeSeconds, StepsBp
+from quicksilver.rollout_registry import Rollouts
 from quicksilver.routing import FULL_SHARE_BP, Arm
 from quicksilver.shadow_registry import add_shadow, remove_shadow
 
@@ -82,6 +92,19 @@ class Decision(_Body):
     reason: Reason
 
 
+class StartRollout(_Body):
+    model: ModelName
+    steps_bp: StepsBp
+    bake_seconds: BakeSeconds
+    guards: Guards = Guards()
+    reason: Reason
+
+
+class RolloutDecision(_Body):
+    expected: Annotated[int, Field(ge=1)]
+    look: Look
+
+
 class NewRoute(_Body):
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
     reason: Reason
@@ -99,6 +122,7 @@ class RegistryApi:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._rollouts = rollouts = Rollouts(registry)
         endpoint, number = r"(?P<endpoint>[a-z][a-z0-9-]*)", r"(?P<number>[1-9][0-9]{0,8})"
         one = f"{endpoint}/models/{number}"
         self._routes: tuple[tuple[str, re.Pattern[str], Callable[[_Call], Any]], ...] = tuple(
@@ -115,6 +139,12 @@ class RegistryApi:
                 ("POST", f"{one}/retire", self._decide(registry.retire)),
                 ("GET", f"{endpoint}/route", lambda call: registry.current_route(call.endpoint)),
                 ("PUT", f"{endpoint}/route", self._set_route),
+                ("GET", f"{endpoint}/rollout", lambda call: rollouts.current(call.endpoint)),
+                ("POST", f"{endpoint}/rollout", self._start_rollout),
+                ("POST", f"{endpoint}/rollout/pause", self._move_rollout(rollouts.pause)),
+                ("POST", f"{endpoint}/rollout/resume", self._move_rollout(rollouts.resume)),
+                ("POST", f"{endpoint}/rollout/abort", self._move_rollout(rollouts.abort)),
+                ("POST", f"{endpoint}/rollout/decision", self._decide_rollout),
                 ("GET", f"{endpoint}/routes", self._page(registry.routes)),
                 ("POST", f"{endpoint}/shadows", self._shadow(add_shadow)),
                 ("POST", f"{endpoint}/shadows/remove", self._shadow(remove_shadow)),
@@ -214,6 +244,25 @@ class RegistryApi:
             return change(self._registry, call.endpoint, body.model, reason=body.reason, who=call.who)
 
         return answer
+
+    def _start_rollout(self, call: _Call) -> Any:
+        body = call.body(StartRollout)
+        return self._rollouts.start(
+            call.endpoint,
+            body.model,
+            steps_bp=body.steps_bp,
+            bake_seconds=body.bake_seconds,
+            guards=body.guards,
+            reason=body.reason,
+            who=call.who,
+        )
+
+    def _move_rollout(self, move: Callable[..., Any]) -> Callable[[_Call], Any]:
+        return lambda call: move(call.endpoint, reason=call.body(Decision).reason, who=call.who)
+
+    def _decide_rollout(self, call: _Call) -> Any:
+        body = call.body(RolloutDecision)
+        return self._rollouts.decide(call.endpoint, body.expected, body.look, who=call.who)
 
     def _at(self, call: _Call) -> Any:
         return self._registry.route_at(call.endpoint, moment("time", call.text("time")))

@@ -10,6 +10,8 @@ from quicksilver.guard_policy import Guards
 from quicksilver.model_version import ModelName
 
 StepBp = Annotated[int, Field(ge=1, le=10_000)]
+StepsBp = Annotated[tuple[StepBp, ...], Field(min_length=1, max_length=20)]
+BakeSeconds = Annotated[int, Field(ge=1, le=7 * 86_400)]
 
 
 class Rollout(BaseModel):
@@ -17,15 +19,16 @@ class Rollout(BaseModel):
 
     ``number`` is that of the route which started it, and names the rollout. ``steps_bp`` are its shares in basis
     points, rising; the last is 10 000, at which it becomes the champion and the rollout has ended. ``step`` counts
-    from 0, and ``step_at`` is since when the canary has its share (UTC ISO-8601).
+    from 0, and ``step_at`` is since when the canary has its share (UTC ISO-8601). While it is ``paused``, its share
+    does not grow; the guards still hold.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     number: Annotated[int, Field(ge=1)]
     model: ModelName
-    steps_bp: Annotated[tuple[StepBp, ...], Field(min_length=1, max_length=20)]
-    bake_seconds: Annotated[int, Field(ge=1, le=7 * 86_400)]
+    steps_bp: StepsBp
+    bake_seconds: BakeSeconds
     guards: Guards = Guards()
     started_at: str
     step: Annotated[int, Field(ge=0)] = 0
@@ -38,10 +41,25 @@ class Rollout(BaseModel):
             raise ValueError("each step must be larger than the one before it")
         if self.steps_bp[-1] != 10_000:
             raise ValueError("the last step must be 100 %, at which the canary becomes the champion")
-        if self.step >= len(self.steps_bp) - 1 and len(self.steps_bp) > 1:
+        if len(self.steps_bp) == 1:
+            raise ValueError("a rollout has a step below 100 %; without one, set the route")
+        if self.step > len(self.steps_bp) - 2:
             raise ValueError("at its last step a rollout has ended")
         return self
 
     @property
     def share_bp(self) -> int:
         return self.steps_bp[self.step]
+
+    @property
+    def next_share_bp(self) -> int:
+        """What follows when this step has baked; at 10 000 the canary is the champion."""
+        return self.steps_bp[self.step + 1]
+
+    @property
+    def completes_next(self) -> bool:
+        return self.step == len(self.steps_bp) - 2
+
+    def advanced(self, at: str) -> Rollout:
+        """The rollout at its next step, since a moment."""
+        return self.model_copy(update={"step": self.step + 1, "step_at": at})

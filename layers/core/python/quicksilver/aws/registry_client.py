@@ -23,8 +23,10 @@ from quicksilver.errors import (
     Unavailable,
 )
 from quicksilver.gates.report import GateReport
+from quicksilver.guard_policy import Guards
 from quicksilver.history import Entry
 from quicksilver.model_version import MODEL_NAME, ModelVersion
+from quicksilver.rollout import Look
 from quicksilver.routing import Arm, Route
 
 _PAGE = 100
@@ -114,6 +116,45 @@ class RegistryClient:
         body = {"model": model, "reason": reason}
         return _read(Route, self._send("POST", f"{endpoint}/shadows/remove", body=body))
 
+    # -- rollouts --
+
+    def rollout(self, endpoint: str) -> Route:
+        """The route that carries the endpoint's rollout. Raises ``NotFound`` where none is running."""
+        return _read(Route, self._send("GET", f"{endpoint}/rollout"))
+
+    def start_rollout(
+        self,
+        endpoint: str,
+        model: str,
+        *,
+        steps_bp: Sequence[int],
+        bake_seconds: int,
+        guards: Guards,
+        reason: str,
+    ) -> Route:
+        body = {
+            "model": model,
+            "steps_bp": list(steps_bp),
+            "bake_seconds": bake_seconds,
+            "guards": guards.model_dump(mode="json"),
+            "reason": reason,
+        }
+        return _read(Route, self._send("POST", f"{endpoint}/rollout", body=body))
+
+    def pause_rollout(self, endpoint: str, *, reason: str) -> Route:
+        return self._move_rollout(endpoint, "pause", reason)
+
+    def resume_rollout(self, endpoint: str, *, reason: str) -> Route:
+        return self._move_rollout(endpoint, "resume", reason)
+
+    def abort_rollout(self, endpoint: str, *, reason: str) -> Route:
+        return self._move_rollout(endpoint, "abort", reason)
+
+    def decide_rollout(self, endpoint: str, *, expected: int, look: Look) -> Route:
+        """Do what a look at the route of that number came to; returns the route that is current then."""
+        body = {"expected": expected, "look": look.model_dump(mode="json")}
+        return _read(Route, self._send("POST", f"{endpoint}/rollout/decision", body=body))
+
     # -- the record --
 
     def history(self, endpoint: str) -> Iterator[Entry]:
@@ -123,6 +164,9 @@ class RegistryClient:
 
     def _decide(self, name: str, decision: str, reason: str) -> ModelVersion:
         return _read(ModelVersion, self._send("POST", f"{_path(name)}/{decision}", body={"reason": reason}))
+
+    def _move_rollout(self, endpoint: str, move: str, reason: str) -> Route:
+        return _read(Route, self._send("POST", f"{endpoint}/rollout/{move}", body={"reason": reason}))
 
     def _pages(self, kind: type[Numbered], path: str, after: int = 0) -> Iterator[Numbered]:
         while items := self._send("GET", path, query={"after": after, "limit": _PAGE})["items"]:
