@@ -17,6 +17,8 @@ from botocore.client import BaseClient
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
+from quicksilver.aws.announcer import AwsAnnouncer
+from quicksilver.aws.dynamodb_announcement_cursor import DynamoDBAnnouncementCursor
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_idempotency import DynamoDBIdempotencyStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
@@ -26,6 +28,8 @@ from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.memory import (
+    MemoryAnnouncementCursor,
+    MemoryAnnouncer,
     MemoryArtifactStore,
     MemoryFeatureStore,
     MemoryIdempotencyStore,
@@ -36,6 +40,8 @@ from quicksilver.memory import (
     MemoryUndeliveredStore,
 )
 from quicksilver.ports import (
+    AnnouncementCursor,
+    Announcer,
     ArtifactStore,
     FeatureStore,
     IdempotencyStore,
@@ -45,6 +51,7 @@ from quicksilver.ports import (
     UndeliveredStore,
 )
 from tests.contract.tables import (
+    create_announcements_table,
     create_features_table,
     create_idempotency_table,
     create_registry_table,
@@ -114,6 +121,24 @@ def make_client(
 def name() -> str:
     """A table's, bucket's or stream's name no other test has."""
     return f"contract-{uuid4()}"
+
+
+@pytest.fixture
+def announcement_cursor(make_client: MakeClient | None, name: str) -> AnnouncementCursor:
+    if make_client is None:
+        return MemoryAnnouncementCursor()
+    client = make_client("dynamodb")
+    create_announcements_table(client, name)
+    return DynamoDBAnnouncementCursor(client, name)
+
+
+@pytest.fixture
+def announcer(make_client: MakeClient | None, name: str) -> Announcer:
+    if make_client is None:
+        return MemoryAnnouncer()
+    sns = make_client("sns")
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    return AwsAnnouncer(make_client("events"), "default", sns, topic)
 
 
 @pytest.fixture

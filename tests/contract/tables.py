@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+ANNOUNCEMENTS_KEYS = (("pk", "HASH"),)
 FEATURES_KEYS = (("pk", "HASH"),)
 IDEMPOTENCY_KEYS = (("pk", "HASH"),)
 REGISTRY_KEYS = (("pk", "HASH"), ("sk", "RANGE"))
 ROLLUP_KEYS = (("pk", "HASH"), ("sk", "RANGE"))
+
+
+def create_announcements_table(client: Any, name: str) -> None:
+    _create(client, name, ANNOUNCEMENTS_KEYS)
 
 
 def create_features_table(client: Any, name: str) -> None:

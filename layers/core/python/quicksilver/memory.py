@@ -10,7 +10,16 @@ from quicksilver.errors import Conflict, NotFound, Unavailable
 from quicksilver.history import Entry, Head
 from quicksilver.metrics import Metric
 from quicksilver.model_version import ModelVersion
-from quicksilver.ports import Change, Deadline, FeatureKey, FeatureReading, FeatureRow, Hold, LogEntry
+from quicksilver.ports import (
+    Announcement,
+    Change,
+    Deadline,
+    FeatureKey,
+    FeatureReading,
+    FeatureRow,
+    Hold,
+    LogEntry,
+)
 from quicksilver.rollup import Lane, LaneKey, Period, periods
 from quicksilver.routing import Route
 
@@ -279,3 +288,24 @@ class MemoryShadowScoreStore:
         if not self.available:
             raise Unavailable("The archive cannot be reached.")
         self.batches[arrived_ms, batch] = lines
+
+
+class MemoryAnnouncer:
+    def __init__(self) -> None:
+        self.announced: list[Announcement] = []
+
+    def announce(self, announcement: Announcement) -> None:
+        self.announced.append(announcement)
+
+
+class MemoryAnnouncementCursor:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._positions: dict[str, int] = {}
+
+    def position(self, endpoint: str) -> int:
+        return self._positions.get(endpoint, 0)
+
+    def move(self, endpoint: str, number: int) -> None:
+        with self._lock:
+            self._positions[endpoint] = max(number, self.position(endpoint))

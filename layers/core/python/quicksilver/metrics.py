@@ -51,3 +51,8 @@ class Metric(StrEnum):
         "ShadowRecordsSkipped"  # without a vector, or of an endpoint whose route is not read
     )
     SHADOW_RECORDS_UNREADABLE = "ShadowRecordsUnreadable"  # no prediction records
+    ROLLOUT_LOOKS = "RolloutLooks"  # endpoints looked at: none for minutes, and nobody watches the canaries
+    ROLLOUT_LOOK_FAILED = (
+        "RolloutLookFailed"  # endpoints that could not be looked at, or whose decision was not taken
+    )
+    ANNOUNCEMENTS_FAILED = "AnnouncementsFailed"  # endpoints whose history could not be announced to its end

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from quicksilver.history import Entry, Head
 from quicksilver.metrics import Metric
 from quicksilver.model_version import ModelVersion
 from quicksilver.rollup import Lane, LaneKey, Period
 from quicksilver.routing import Route
+
+if TYPE_CHECKING:  # the score function knows these ports, and judges no rollout
+    from quicksilver.rollout import Look
 
 
 class Clock(Protocol):
@@ -297,5 +300,54 @@ class ShadowScoreStore(Protocol):
         """Keep a batch's scores (JSON Lines) under its name and the hour it arrived in (UTC epoch ms).
 
         The same batch replaces what it left before. Raises ``Unavailable``: then nothing of it is kept.
+        """
+        ...
+
+
+class Event(NamedTuple):
+    """One event of a bus: what it is of, and its detail as JSON."""
+
+    detail_type: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What is told of one entry of the history: to machines, and to people under a subject of one line."""
+
+    id: str
+    endpoint: str
+    events: Sequence[Event]
+    subject: str
+    text: str
+
+
+class Announcer(Protocol):
+    """Where announcements go."""
+
+    def announce(self, announcement: Announcement) -> None:
+        """Send its events and its message. Raises ``Unavailable`` where one of them was not taken."""
+        ...
+
+
+class AnnouncementCursor(Protocol):
+    """How far each endpoint's history has been announced, by the number of the last entry."""
+
+    def position(self, endpoint: str) -> int:
+        """0 where nothing has been announced. Raises ``Unavailable``."""
+        ...
+
+    def move(self, endpoint: str, number: int) -> None:
+        """Say that entries up to ``number`` are announced. It never goes back. Raises ``Unavailable``."""
+        ...
+
+
+class RolloutDecisions(Protocol):
+    """The registry, as what decides on rollouts asks it."""
+
+    def decide_rollout(self, endpoint: str, *, expected: int, look: Look) -> Route:
+        """Do what a look at the route of that number came to; returns the route that is current then.
+
+        Raises ``NotAllowed`` or ``NotFound`` where another route is current, and ``Unavailable``.
         """
         ...
