@@ -127,9 +127,8 @@ def test_a_period_in_which_the_step_began_does_not_count_for_it() -> None:
         (plan(step=2), Verdict.ADVANCE),
         (plan(step=3), Verdict.COMPLETE),
         (plan(steps_bp=(5_000, 10_000)), Verdict.COMPLETE),
-        (plan(steps_bp=(10_000,)), Verdict.COMPLETE),
     ],
-    ids=["more steps", "the last before all", "two steps", "one step"],
+    ids=["more steps", "the last before all", "two steps"],
 )
 def test_the_rollout_is_complete_when_the_next_step_is_everything(rollout: Rollout, verdict: Verdict) -> None:
     assert at(10, minutes(10, counts(300)), rollout).verdict is verdict
@@ -270,11 +269,6 @@ def test_periods_without_a_champion_compare_nothing() -> None:
     assert {each.outcome for each in seen.guards} == {Outcome.NO_DATA}
     assert seen.verdict is Verdict.HOLD
     assert seen.reason.startswith("There is nothing to compare yet for error_rate, degraded_rate")
-
-
-def test_at_its_full_share_there_is_no_champion_to_wait_for() -> None:
-    alone = [period(minute, None, counts(300)) for minute in range(10)]
-    assert at(10, alone, plan(steps_bp=(10_000,))).verdict is Verdict.COMPLETE
 
 
 def test_without_history_the_first_period_becomes_it() -> None:

@@ -148,7 +148,7 @@ def _waiting_for(rollout: Rollout, seen: Look) -> str | None:
     if seen.step_requests < needed:
         return f"{_percent(rollout.share_bp)} has seen {seen.step_requests:,} of {needed:,} requests."
     unseen = [reading.name for reading in seen.guards if reading.outcome is Outcome.NO_DATA]
-    if unseen and rollout.share_bp < FULL_SHARE_BP:
+    if unseen:
         return f"There is nothing to compare yet for {', '.join(unseen)}."
     return None
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from quicksilver.announcements import Announcements
 from quicksilver.errors import NotAllowed, NotFound, QuicksilverError, whereabouts
+from quicksilver.instants import epoch_ms
 from quicksilver.metrics import Metric
 from quicksilver.ports import Clock, Metrics, RegistryStore, RolloutDecisions, RollupStore
 from quicksilver.rollout import Look, Verdict, look
-from quicksilver.rollout_plan import Rollout
 from quicksilver.rollout_registry import NEWS_PAGE, is_news
 from quicksilver.routing import Route
 
@@ -100,9 +99,6 @@ def look_at(route: Route, rollup: RollupStore, clock: Clock) -> Look:
     if rollout is None:
         raise NotFound(f"No rollout is running on {route.endpoint}.")
     now_ms = clock.now_ms()
-    periods = rollup.periods(route.endpoint, since_ms=_started_ms(rollout) - HISTORY_MS, until_ms=now_ms)
+    since_ms = epoch_ms(rollout.started_at) - HISTORY_MS
+    periods = rollup.periods(route.endpoint, since_ms=since_ms, until_ms=now_ms)
     return look(rollout, route.champion.model, periods, now_ms)
-
-
-def _started_ms(rollout: Rollout) -> int:
-    return round(datetime.fromisoformat(rollout.started_at).timestamp() * 1_000)
