@@ -13,7 +13,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from quicksilver.aws.api import ApiClient
+from quicksilver.aws.api import ApiClient, api_url
 from quicksilver.errors import Unavailable
 
 CREDENTIALS = Credentials("AKIATEST", "secret")
@@ -124,3 +124,18 @@ def test_an_answer_that_is_no_json_is_given_as_text(server: Server) -> None:
 def test_an_api_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="The API cannot be reached"):
         ApiClient("http://127.0.0.1:9", CREDENTIALS, "us-east-1").request("GET", "/v1/x")
+
+
+@pytest.mark.parametrize(
+    ("endpoint_url", "url"),
+    [
+        (None, "https://abc123.execute-api.eu-west-1.amazonaws.com/prod"),
+        ("http://localhost:4566", "http://localhost:4566/_aws/execute-api/abc123/prod"),
+    ],
+)
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_an_api_is_reached_at_its_own_address_or_at_the_emulators(
+    endpoint_url: str | None, url: str, slash: str
+) -> None:
+    deployed = f"https://abc123.execute-api.eu-west-1.amazonaws.com/prod{slash}"
+    assert api_url(deployed, endpoint_url) == url

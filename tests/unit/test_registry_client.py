@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import pytest
 
@@ -22,32 +19,11 @@ from quicksilver.registry_api import RegistryApi
 from quicksilver.rollout import Verdict
 from quicksilver.routing import Arm, Role
 from tests.approvals import ADA, GRACE, bring_to_approved, make_champion, policy, report
+from tests.in_process import InProcess
 from tests.rollouts import a_look
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
-
-
-class InProcess:
-    """An API client whose requests reach the registry function's API without a network, as a person's."""
-
-    def __init__(self, api: RegistryApi, who: str) -> None:
-        self._api, self._who = api, who
-        self.sent: list[str] = []
-
-    def request(
-        self, method: str, path: str, *, query: Mapping[str, str | int] | None = None, body: bytes = b""
-    ) -> ApiAnswer:
-        self.sent.append(f"{method} {path}" + (f"?{urlencode(query)}" if query else ""))
-        event = {
-            "httpMethod": method,
-            "path": path,
-            "queryStringParameters": {name: str(value) for name, value in query.items()} if query else None,
-            "body": body.decode() or None,
-            "requestContext": {"requestId": "r", "identity": {"userArn": self._who}},
-        }
-        answer = self._api.answer(event)
-        return ApiAnswer(answer["statusCode"], answer["headers"], json.loads(answer["body"]))
 
 
 class Answering:

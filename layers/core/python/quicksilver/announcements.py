@@ -150,8 +150,8 @@ def _text(entry: Entry, stage: str) -> str:
     look = _rollout(entry).get("look")
     if isinstance(look, dict):
         lines += [
-            f"Seen: {look['canary_requests']:,} requests of the canary, {look['step_requests']:,} at this step",
-            f"and {look['champion_requests']:,} of the champion; {look['baked_seconds']:,} s baked",
+            f"Requests: {look['canary_requests']:,} of the canary, {look['champion_requests']:,} of the champion",
+            f"This step: {look['step_requests']:,} of the canary in {look['baked_seconds']:,} s",
             *(f"- {guard['sentence']}" for guard in look["guards"]),
         ]
     return "\n".join(

@@ -33,6 +33,7 @@ from quicksilver.serving import Serving
 from quicksilver.settings import (
     RedeliverSettings,
     RegistrySettings,
+    RolloutSettings,
     RollupSettings,
     ScoreSettings,
     ShadowSettings,
@@ -41,6 +42,7 @@ from quicksilver.settings import (
 if TYPE_CHECKING:
     from quicksilver.idempotency import Idempotency
     from quicksilver.registry_api import RegistryApi
+    from quicksilver.rollout_run import RolloutRun
     from quicksilver.rollup_fold import Fold
     from quicksilver.shadow_batch import ShadowBatches
 
@@ -302,3 +304,46 @@ def shadow_function() -> ShadowFunction:
         metrics=metrics,
     )
     return ShadowFunction(batches, metrics)
+
+
+@dataclass(frozen=True)
+class RolloutFunction:
+    """Everything the rollout handler uses."""
+
+    rollouts: RolloutRun
+    metrics: EmfMetrics
+
+
+def rollout_function() -> RolloutFunction:
+    """Wire the rollout function. With everything hanging, a run of two endpoints ends within a minute."""
+    # Imported here: the score function, which shares this module, would pay for them at each cold start.
+    from quicksilver.announcements import Announcements
+    from quicksilver.aws.announcer import AwsAnnouncer
+    from quicksilver.aws.clients import api_client, client, within
+    from quicksilver.aws.dynamodb_announcement_cursor import DynamoDBAnnouncementCursor
+    from quicksilver.aws.dynamodb_rollup import DynamoDBRollupStore
+    from quicksilver.aws.registry_client import RegistryClient
+    from quicksilver.rollout_run import RolloutRun
+
+    configure_logging()
+    settings = RolloutSettings()  # every value comes from the environment
+    metrics = EmfMetrics()
+    limits = within(2, attempts=3)
+    dynamodb = client("dynamodb", limits)
+    registry = DynamoDBRegistryStore(dynamodb, settings.registry_table)
+    announcements = Announcements(
+        settings.stage,
+        registry,
+        DynamoDBAnnouncementCursor(dynamodb, settings.announcements_table),
+        AwsAnnouncer(client("events", limits), settings.event_bus, client("sns", limits), settings.topic),
+    )
+    rollouts = RolloutRun(
+        settings.endpoints,
+        registry=registry,
+        rollup=DynamoDBRollupStore(dynamodb, settings.rollup_table),
+        decisions=RegistryClient(api_client(settings.registry_api_url, seconds=10)),
+        announcements=announcements,
+        clock=SystemClock(),
+        metrics=metrics,
+    )
+    return RolloutFunction(rollouts, metrics)

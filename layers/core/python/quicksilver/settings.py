@@ -104,3 +104,20 @@ class ShadowSettings(BaseSettings):
     registry_table: Name
     models_bucket: Name
     archive_bucket: Name
+
+
+class RolloutSettings(BaseSettings):
+    """The function that looks at the rollouts of one stage."""
+
+    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
+
+    stage: Name
+    endpoints: Annotated[tuple[EndpointName, ...], Field(min_length=1)]
+    registry_table: Name
+    registry_api_url: Name
+    rollup_table: Name
+    announcements_table: Name
+    """How far each endpoint's history has been announced."""
+    event_bus: Name
+    topic: Name
+    """The ARN of the topic on which people are told."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 from botocore.auth import SigV4Auth
@@ -27,17 +27,39 @@ class ApiAnswer:
     body: bytes = b""
 
 
-class ApiClient:
-    """Safe to use from several threads. ``api_key`` is for an API that meters its callers."""
+def api_url(url: str, endpoint_url: str | None) -> str:
+    """The base address of an API deployed at ``url``, without a slash at its end.
 
-    def __init__(self, base_url: str, credentials: Any, region: str, *, api_key: str | None = None) -> None:
+    An emulator of AWS, at ``endpoint_url``, answers for every API under its own address, by the API's id.
+    """
+    url = url.rstrip("/")
+    if endpoint_url is None:
+        return url
+    api_id = str(urlsplit(url).hostname).partition(".")[0]
+    return f"{endpoint_url}/_aws/execute-api/{api_id}/{url.rpartition('/')[2]}"
+
+
+class ApiClient:
+    """Safe to use from several threads. ``api_key`` is for an API that meters its callers.
+
+    An answer is waited for ``seconds``: API Gateway gives up after 29 s, so nothing is to be had by waiting longer.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        credentials: Any,
+        region: str,
+        *,
+        api_key: str | None = None,
+        seconds: float = 30,
+    ) -> None:
         self._base_url = base_url
         self._credentials = credentials
         self._region = region
         self._headers = {"Content-Type": "application/json"} | ({"x-api-key": api_key} if api_key else {})
-        # API Gateway gives up after 29 s, so nothing is to be had by waiting longer.
         self._pool = urllib3.PoolManager(
-            maxsize=16, timeout=urllib3.Timeout(connect=5, read=30), retries=False
+            maxsize=16, timeout=urllib3.Timeout(connect=5, read=seconds), retries=False
         )
 
     def score(

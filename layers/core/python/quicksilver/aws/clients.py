@@ -5,11 +5,15 @@ botocore's defaults (60 s to connect, 60 s to read, five attempts) would outlive
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import Any
 
 import boto3
 from botocore.config import Config
+
+from quicksilver.aws.api import ApiClient, api_url
+from quicksilver.aws.endpoints import given_endpoint
 
 STEADY = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 4, "mode": "standard"})
 """Off the request path."""
@@ -26,6 +30,17 @@ def within(seconds: float, *, attempts: int = 1) -> Config:
         retries={"total_max_attempts": attempts, "mode": "standard"},
         tcp_keepalive=True,
         max_pool_connections=4,
+    )
+
+
+def api_client(url: str, *, seconds: float) -> ApiClient:
+    """A caller of an API of this stage, as the process's own identity and region."""
+    session = boto3.Session()
+    return ApiClient(
+        api_url(url, given_endpoint("execute-api", os.environ)),
+        session.get_credentials(),
+        session.region_name,
+        seconds=seconds,
     )
 
 

@@ -15,7 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from quicksilver.aws.api import ApiClient
+from quicksilver.aws.api import ApiClient, api_url
 from quicksilver.aws.clients import PARALLEL, STEADY
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
@@ -86,18 +86,12 @@ class DeployedStage:
     @cached_property
     def api_url(self) -> str:
         """The scoring API's base address, without a slash at its end."""
-        return self._url("ApiUrl", "ApiId")
+        return api_url(self.outputs["ApiUrl"], self.endpoint_url)
 
     @cached_property
     def registry_api_url(self) -> str:
         """The registry API's base address, without a slash at its end."""
-        return self._url("RegistryApiUrl", "RegistryApiId")
-
-    def _url(self, url_output: str, id_output: str) -> str:
-        url = self.outputs[url_output].rstrip("/")
-        if self.endpoint_url is None:
-            return url
-        return f"{self.endpoint_url}/_aws/execute-api/{self.outputs[id_output]}/{url.rpartition('/')[2]}"
+        return api_url(self.outputs["RegistryApiUrl"], self.endpoint_url)
 
     @cached_property
     def api_key(self) -> str:
@@ -118,6 +112,10 @@ class DeployedStage:
             ApiClient(self.registry_api_url, self.session.get_credentials(), self.session.region_name)
         )
 
+    @cached_property
+    def rollup(self) -> DynamoDBRollupStore:
+        return DynamoDBRollupStore(self.client("dynamodb"), self.outputs["RollupTable"])
+
     def score_function(self, endpoint: str) -> str:
         """The endpoint's score function, by the alias that API Gateway invokes."""
         return f"quicksilver-{self.stage}-score-{endpoint}:live"
@@ -136,6 +134,11 @@ class DeployedStage:
     def shadow_function(self) -> str:
         """The shadow function, as it was last deployed."""
         return f"quicksilver-{self.stage}-shadow"
+
+    @property
+    def rollout_function(self) -> str:
+        """The rollout function; EventBridge invokes it as it was last deployed."""
+        return f"quicksilver-{self.stage}-rollout"
 
     @property
     def registry_function(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from quicksilver.cli import invoke, local, model, query, registry, rollup, route, score, shadow
+from quicksilver.cli import invoke, local, model, query, registry, rollout, rollup, route, score, shadow
 
 app = typer.Typer(
     name="quicksilver",
@@ -18,6 +18,7 @@ app.command(epilog=query.EXAMPLE)(query.query)
 app.add_typer(model.app, name="model")
 app.add_typer(route.app, name="route")
 app.add_typer(shadow.app, name="shadow")
+app.add_typer(rollout.app, name="rollout")
 app.add_typer(registry.app, name="registry")
 app.add_typer(rollup.app, name="rollup")
 app.add_typer(local.app, name="local")

@@ -29,6 +29,7 @@ class Function(StrEnum):
     REDELIVER = "redeliver"
     ROLLUP = "rollup"
     SHADOW = "shadow"
+    ROLLOUT = "rollout"
 
 
 @explains_errors
@@ -76,6 +77,8 @@ def _physical_name(deployed: DeployedStage, function: Function, event: dict[str,
         return deployed.rollup_function
     if function is Function.SHADOW:
         return deployed.shadow_function
+    if function is Function.ROLLOUT:
+        return deployed.rollout_function
     # Every endpoint has a score function of its own; API Gateway picks it by the path, and so do we.
     parts = str(event.get("path", "")).strip("/").split("/")
     if len(parts) != 3 or parts[0] != "v1" or parts[2] != "score":

@@ -1,0 +1,67 @@
+"""A rollout's plan as people type it: steps in per cent, a duration, a file of guards."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from quicksilver.errors import FieldError, InvalidInput
+from quicksilver.guard_policy import Guards
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+
+
+def steps_bp(text: str) -> tuple[int, ...]:
+    """``0.5,5,100`` as basis points. Raises ``InvalidInput`` naming what is no share; the registry judges their order."""
+    return tuple(_share_bp(part.strip().removesuffix("%").strip()) for part in text.split(","))
+
+
+def _share_bp(text: str) -> int:
+    try:
+        share_bp = Decimal(text) * 100
+        whole = int(share_bp)
+    except (InvalidOperation, ValueError, OverflowError):
+        raise _refused("--steps", f"{text!r} is no share in per cent, such as 0.5 or 25") from None
+    if share_bp != whole:
+        raise _refused("--steps", f"{text} has more than two decimals")
+    if not 1 <= whole <= 10_000:
+        raise _refused("--steps", f"{text} is not a share from 0.01 to 100 per cent")
+    return whole
+
+
+def bake_seconds(text: str) -> int:
+    """``30s``, ``10m``, ``2h`` or ``1d`` in seconds. Raises ``InvalidInput``."""
+    parts = _DURATION.fullmatch(text)
+    if parts is None:
+        raise _refused("--bake", f"{text!r} is no duration, such as 30s, 10m, 2h or 1d")
+    return int(parts[1]) * _UNITS[parts[2]]
+
+
+def in_words(seconds: int) -> str:
+    """The same the other way: the largest unit that is whole."""
+    unit = next(unit for unit in reversed(_UNITS) if seconds % _UNITS[unit] == 0)
+    return f"{seconds // _UNITS[unit]}{unit}"
+
+
+def share_text(share_bp: int) -> str:
+    return f"{share_bp / 100:g} %"
+
+
+def read_guards(file: Path | None) -> Guards:
+    """The guards of a file, or the usual ones. Raises ``InvalidInput``."""
+    if file is None:
+        return Guards()
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise InvalidInput(
+            f"The guards file cannot be read: {reason}.", [FieldError("--guards", str(file))]
+        ) from None
+    return Guards.from_toml(text)
+
+
+def _refused(option: str, reason: str) -> InvalidInput:
+    return InvalidInput("The rollout cannot start.", [FieldError(option, reason)])
