@@ -1,5 +1,6 @@
 """What decides: the registry function, which alone changes model versions and routes, behind its own API; the rollup,
-which counts what each arm does; and the shadow function, which scores what was answered with models that answer nobody.
+which counts what each arm does; the rollout function, which moves canaries by it; and the shadow function, which
+scores what was answered with models that answer nobody.
 
 All of it can be rebuilt from the checkout; what it decided is in the data stack. Every grant is written here.
 """
@@ -19,6 +20,7 @@ from stacks.constructs.function import Function
 from stacks.constructs.layers import LAYERS_ROOT, Layers
 from stacks.constructs.object_access import allow_objects
 from stacks.constructs.registry_api import RegistryApi
+from stacks.constructs.rollout import Rollout
 from stacks.constructs.stream_consumer import StreamConsumer
 from stacks.data_stack import DataStack
 from stacks.policies import POLICIES_ROOT, cutoffs_json, policies_json
@@ -39,14 +41,15 @@ class ControlStack(Stack):
         super().__init__(
             scope,
             f"quicksilver-{stage.name}-control",
-            description=f"Quicksilver {stage.name}: the registry function and its API, the rollup and the shadow function",
+            description=f"Quicksilver {stage.name}: the registry function and its API, rollup, rollouts and shadows",
         )
         layers = Layers(self, "ControlLayers", stage=stage, root=layers_root)
-        self._registry(stage, data, layers, policies_root)
+        registry = self._registry(stage, data, layers, policies_root)
         self._rollup(stage, data, layers, policies_root)
         self._shadow(stage, data, layers)
+        Rollout(self, "Rollout", stage=stage, data=data, layers=layers, registry=registry)
 
-    def _registry(self, stage: Stage, data: DataStack, layers: Layers, policies_root: Path) -> None:
+    def _registry(self, stage: Stage, data: DataStack, layers: Layers, policies_root: Path) -> RegistryApi:
         function = Function(
             self,
             "RegistryHandler",
@@ -69,8 +72,8 @@ class ControlStack(Stack):
             role_name=stage.registry_role_name(self.region),
         )
         self._allow(function, data)
-        RegistryApi(self, "RegistryApi", stage=stage, function=function, log_key=data.predictions_key)
         CfnOutput(self, "RegistryFunction", value=function.function_name)
+        return RegistryApi(self, "RegistryApi", stage=stage, function=function, log_key=data.predictions_key)
 
     def _allow(self, function: Function, data: DataStack) -> None:
         table = data.registry.table_arn

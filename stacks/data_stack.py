@@ -75,6 +75,7 @@ class DataStack(Stack):
             sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
             expires_by="expires_at",
         )
+        self.announcements = self._table("Announcements", key=self.models_key)
         self.predictions = kinesis.Stream(
             self,
             "Predictions",

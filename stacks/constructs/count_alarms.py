@@ -24,6 +24,11 @@ ROLLUP = {
     Metric.ROLLUP_RECORDS_TOO_LATE: "records came so late that nothing tells whether they were counted; they are in no count",
 }
 
+ROLLOUT = {
+    Metric.ROLLOUT_LOOK_FAILED: "an endpoint could not be looked at, or its decision was refused; its canary keeps its share",
+    Metric.ANNOUNCEMENTS_FAILED: "what the registry's history says is not announced to its end; nothing is lost",
+}
+
 
 class CountAlarms(Construct):
     """Rings at the first count of each of the metrics, counted with exactly these dimensions."""

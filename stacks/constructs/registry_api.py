@@ -20,7 +20,7 @@ class RegistryApi(Construct):
         self, scope: Construct, id: str, *, stage: Stage, function: lambda_.IFunction, log_key: kms.IKey
     ) -> None:
         super().__init__(scope, id)
-        api = SignedApi(
+        self.api = api = SignedApi(
             self,
             "Rest",
             stage=stage,

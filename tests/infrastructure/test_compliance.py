@@ -43,6 +43,8 @@ EMULATED_TYPES = {
     "AWS::Logs::LogStream",
     "AWS::S3::Bucket",
     "AWS::S3::BucketPolicy",
+    "AWS::SNS::Topic",
+    "AWS::SNS::TopicPolicy",
     "AWS::SQS::Queue",
     "AWS::SQS::QueuePolicy",
 }

@@ -9,7 +9,13 @@ from typing import Any
 
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.package import MANIFEST
-from tests.contract.tables import FEATURES_KEYS, IDEMPOTENCY_KEYS, REGISTRY_KEYS, ROLLUP_KEYS
+from tests.contract.tables import (
+    ANNOUNCEMENTS_KEYS,
+    FEATURES_KEYS,
+    IDEMPOTENCY_KEYS,
+    REGISTRY_KEYS,
+    ROLLUP_KEYS,
+)
 from tests.infrastructure.conftest import Synthesized
 
 STORES = ("AWS::DynamoDB::Table", "AWS::Kinesis::Stream", "AWS::S3::Bucket", "AWS::KMS::Key")
@@ -57,6 +63,7 @@ def test_tables_are_keyed_as_the_adapters_expect_and_can_be_restored(every_stage
         assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
         assert properties["BillingMode"] == "PAY_PER_REQUEST"
     assert schemas == {
+        "Announcements": ANNOUNCEMENTS_KEYS,
         "Features": FEATURES_KEYS,
         "Idempotency": IDEMPOTENCY_KEYS,
         "Registry": REGISTRY_KEYS,

@@ -17,6 +17,7 @@ from quicksilver.gates.policy import Policy
 from quicksilver.settings import (
     RedeliverSettings,
     RegistrySettings,
+    RolloutSettings,
     RollupSettings,
     ScoreSettings,
     ShadowSettings,
@@ -29,6 +30,7 @@ PREFIX = "QUICKSILVER_"
 SETTINGS: Mapping[str, type[BaseSettings]] = {
     "redeliver": RedeliverSettings,
     "registry": RegistrySettings,
+    "rollout": RolloutSettings,
     "rollup": RollupSettings,
     "shadow": ShadowSettings,
 }
@@ -65,6 +67,7 @@ def test_there_is_one_score_function_per_endpoint_and_one_for_each_other_thing(
         "score-credit-line",
         "redeliver",
         "registry",
+        "rollout",
         "rollup",
         "shadow",
     }
@@ -420,6 +423,9 @@ def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> N
         | {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"}
         | {"kms:Decrypt", "kms:GenerateDataKey", "kms:Sign", "kms:Verify"}
         | {"s3:GetObject", "s3:PutObject"},
+        "RolloutHandlerRole": LOGGING
+        | {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "kms:Decrypt", "kms:GenerateDataKey"}
+        | {"events:PutEvents", "execute-api:Invoke", "sns:Publish"},
         "RollupHandlerRole": LOGGING
         | {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "kms:Decrypt", "sqs:SendMessage"}
         | {"kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:GetRecords"}
@@ -525,7 +531,7 @@ def test_no_two_functions_share_a_role(every_stage: Synthesized) -> None:
 
 
 def test_redelivery_runs_every_minute_and_is_not_retried_in_between(every_stage: Synthesized) -> None:
-    (rule,) = every_stage.of_type("AWS::Events::Rule").values()
+    (rule,) = every_stage.of_type("AWS::Events::Rule", "scoring").values()
     assert rule["Properties"]["ScheduleExpression"] == "rate(1 minute)"
     (target,) = rule["Properties"]["Targets"]
     assert target["RetryPolicy"]["MaximumRetryAttempts"] == 0

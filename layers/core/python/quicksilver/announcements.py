@@ -17,6 +17,9 @@ from pydantic import BaseModel, ConfigDict
 from quicksilver.history import Action, Entry
 from quicksilver.ports import Announcement, AnnouncementCursor, Announcer, Event, RegistryStore
 
+SOURCE = "quicksilver"
+"""What events are from; our function alone may say so."""
+
 SCHEMA_VERSION = 1
 
 MAX_DETAILS_BYTES = 200_000

@@ -7,10 +7,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from quicksilver.announcements import SOURCE
 from quicksilver.errors import Unavailable
 from quicksilver.ports import Announcement
-
-SOURCE = "quicksilver"
 
 
 class AwsAnnouncer:

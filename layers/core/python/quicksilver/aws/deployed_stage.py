@@ -112,10 +112,6 @@ class DeployedStage:
             ApiClient(self.registry_api_url, self.session.get_credentials(), self.session.region_name)
         )
 
-    @cached_property
-    def rollup(self) -> DynamoDBRollupStore:
-        return DynamoDBRollupStore(self.client("dynamodb"), self.outputs["RollupTable"])
-
     def score_function(self, endpoint: str) -> str:
         """The endpoint's score function, by the alias that API Gateway invokes."""
         return f"quicksilver-{self.stage}-score-{endpoint}:live"
