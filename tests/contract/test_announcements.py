@@ -13,6 +13,13 @@ from quicksilver.aws.dynamodb_announcement_cursor import DynamoDBAnnouncementCur
 from quicksilver.errors import Unavailable
 from quicksilver.ports import Announcement, AnnouncementCursor, Announcer, Event
 
+everywhere_but_lean = pytest.mark.parametrize(
+    "make_client",
+    ["memory", "moto", pytest.param("emulator", marks=pytest.mark.integration)],
+    indirect=True,
+)
+"""The lean clients are the score function's, which announces nothing."""
+
 TOLD = Announcement(
     id="card-fraud/7",
     endpoint="card-fraud",
@@ -25,22 +32,26 @@ TOLD = Announcement(
 )
 
 
+@everywhere_but_lean
 def test_a_cursor_begins_before_the_first_entry(announcement_cursor: AnnouncementCursor) -> None:
     assert announcement_cursor.position("card-fraud") == 0
 
 
+@everywhere_but_lean
 def test_each_endpoint_has_its_own_position(announcement_cursor: AnnouncementCursor) -> None:
     announcement_cursor.move("card-fraud", 3)
     assert announcement_cursor.position("card-fraud") == 3
     assert announcement_cursor.position("credit-line") == 0
 
 
+@everywhere_but_lean
 def test_a_cursor_never_goes_back(announcement_cursor: AnnouncementCursor) -> None:
     for number in (9, 10, 8, 10):
         announcement_cursor.move("card-fraud", number)
     assert announcement_cursor.position("card-fraud") == 10
 
 
+@everywhere_but_lean
 def test_of_many_runs_at_once_the_one_that_came_furthest_counts(
     announcement_cursor: AnnouncementCursor,
 ) -> None:
@@ -49,6 +60,7 @@ def test_of_many_runs_at_once_the_one_that_came_furthest_counts(
     assert announcement_cursor.position("card-fraud") == 12
 
 
+@everywhere_but_lean
 def test_an_announcement_is_taken(announcer: Announcer) -> None:
     announcer.announce(TOLD)
     announcer.announce(TOLD)
@@ -99,6 +111,7 @@ def test_an_event_that_the_bus_does_not_take_is_not_taken_for_announced() -> Non
     assert topic.published == []
 
 
+@everywhere_but_lean
 def test_a_topic_that_is_not_there_is_unavailable(make_client: Any) -> None:
     if make_client is None:
         pytest.skip("there is no topic in memory")
@@ -108,6 +121,7 @@ def test_a_topic_that_is_not_there_is_unavailable(make_client: Any) -> None:
         AwsAnnouncer(make_client("events"), "default", sns, missing).announce(TOLD)
 
 
+@everywhere_but_lean
 def test_a_table_that_is_not_there_is_unavailable(make_client: Any) -> None:
     if make_client is None:
         pytest.skip("there is no table in memory")
