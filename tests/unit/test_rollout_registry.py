@@ -16,6 +16,7 @@ from quicksilver.history import Action, Entry
 from quicksilver.model_version import Override, State
 from quicksilver.ports import Change
 from quicksilver.registry import RouteDraft
+from quicksilver.registry_audit import audit
 from quicksilver.rollout import Look, Verdict
 from quicksilver.rollout_plan import Rollout
 from quicksilver.rollout_registry import NEWS_PAGE, Rollouts
@@ -448,3 +449,24 @@ def test_a_hold_under_more_entries_than_are_searched_is_written_again_and_nothin
     stage.decide(Verdict.HOLD)
     stage.decide(Verdict.HOLD)
     assert len(judged(stage)) == 2
+
+
+# -- what an auditor finds --
+
+
+def test_the_history_of_a_rollout_holds_in_an_audit(stage: Stage) -> None:
+    stage.start()
+    stage.decide(Verdict.HOLD)
+    stage.decide(Verdict.ADVANCE)
+    stage.decide(Verdict.HOLD, guards=(a_reading("error_rate", outcome="over_limit"),))
+    stage.decide(Verdict.ROLL_BACK)
+    bench = stage.bench
+    found = audit(
+        ENDPOINT,
+        registry=bench.registry_store,
+        artifacts=bench.artifacts,
+        evidence=bench.artifacts,
+        signer=bench.signer,
+    )
+    assert found.findings == []
+    assert (found.routes, found.entries) == (4, len(stage.entries))

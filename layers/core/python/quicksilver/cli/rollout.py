@@ -67,7 +67,6 @@ def start(
     plan = [
         f"Roll out {model} on {endpoint} in stage {stage}: {', then '.join(map(share_text, shares))}.",
         f"Each step bakes for {in_words(seconds)} and {limits.min_requests:,} requests at least.",
-        *_contract_warning(deployed, endpoint, model),
     ]
     confirm("\n".join(plan), yes=yes)
     route = deployed.registry.start_rollout(
@@ -177,17 +176,6 @@ def run(stage: StageOption = "local", yes: YesOption = False, as_json: JsonOptio
         return table
 
     emit(said, as_json=as_json, render=render)
-
-
-def _contract_warning(deployed: DeployedStage, endpoint: str, model: str) -> list[str]:
-    """What callers of the champion may not be sending."""
-    champion = deployed.registry.current_route(endpoint).champion.model
-    known, new = (deployed.registry.model_version(name).fingerprint for name in (champion, model))
-    if known == new:
-        return []
-    return [
-        f"Its contract is not that of {champion}, which callers send for: what they do not send counts as its error."
-    ]
 
 
 def _show(deployed: DeployedStage, route: Route, *, as_json: bool) -> None:
