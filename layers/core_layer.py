@@ -10,8 +10,13 @@ from pathlib import Path
 LEFT_OUT = (
     "quicksilver/cli/*",
     "quicksilver/local/*",
+    "quicksilver/confidence_sequences.py",
     "quicksilver/contract_draft.py",
     "quicksilver/drawing.py",
+    "quicksilver/experiment.py",
+    "quicksilver/experiment_data.py",
+    "quicksilver/experiment_measures.py",
+    "quicksilver/experiment_page.py",
     "quicksilver/frame.py",
     "quicksilver/model_card*.py",
     "quicksilver/package_diff.py",

@@ -120,6 +120,13 @@ class Registry:
             raise NotFound(f"{name} has no evidence yet: run its gates.")
         return GateReport.model_validate_json(self._evidence.get_evidence(sha256))
 
+    def policy(self, endpoint: str) -> Policy:
+        """The gate policy in force for an endpoint. Raises ``NotFound``."""
+        try:
+            return self._policies[endpoint]
+        except KeyError:
+            raise NotFound(f"There is no endpoint {endpoint}.") from None
+
     # -- what is decided --
 
     def register(self, endpoint: str, package_sha256: str, *, who: str) -> ModelVersion:
@@ -129,7 +136,7 @@ class Registry:
         Raises ``NotFound`` or ``InvalidPackage`` naming what is wrong, and ``InvalidContract`` for a
         protected attribute among the inputs.
         """
-        policy = self._policy(endpoint)
+        policy = self.policy(endpoint)
         known = self._registry.model_version_of_package(endpoint, package_sha256)
         if known is not None:
             return known
@@ -165,7 +172,7 @@ class Registry:
         Raises ``InvalidPackage`` for a report on other bytes or by another policy than the endpoint's.
         """
         endpoint = self.model_version(name).endpoint
-        policy = self._policy(endpoint)
+        policy = self.policy(endpoint)
         if (report.policy_version, report.policy_sha256) != (policy.version, policy.sha256):
             raise InvalidPackage(
                 "The gate report is by another policy than the endpoint's.",
@@ -353,12 +360,6 @@ class Registry:
         self._committer.commit(endpoint, rule, who=who)
 
     # -- rules --
-
-    def _policy(self, endpoint: str) -> Policy:
-        try:
-            return self._policies[endpoint]
-        except KeyError:
-            raise NotFound(f"There is no endpoint {endpoint}.") from None
 
     def _in_state(self, name: str, *states: State, verb: str) -> ModelVersion:
         model = self.model_version(name)

@@ -21,6 +21,10 @@ POST     rollout/pause                    {reason}                              
 POST     rollout/resume                   {reason}                                   resume
 POST     rollout/abort                    {reason}                                   abort
 POST     rollout/decision                 {expected, look}                           do what a look came to
+GET      experiment                       the route that carries the experiment
+POST     experiment/start                 {challenger, share_bp, terms, reason}      start an experiment
+POST     experiment/stop                  {conclusion, reason}                       end it
+POST     experiment/promote               {conclusion, override, reason}             make the challenger the champion
 GET      at?time=T                        the route at a moment
 GET      history?after=N&limit=K          the history, by rising number
 =======  ===============================  =========================================  ==================
@@ -50,6 +54,8 @@ from quicksilver.errors import (
     Unavailable,
     whereabouts,
 )
+from quicksilver.experiment_plan import Conclusion, ShareBp, TermsWanted
+from quicksilver.experiment_registry import Experiments
 from quicksilver.gates.report import GateReport
 from quicksilver.guard_policy import Guards
 from quicksilver.instants import utc_iso
@@ -59,7 +65,7 @@ from quicksilver.registry import Registry
 from quicksilver.rollout import Look
 from quicksilver.rollout_plan import BakeSeconds, StepsBp
 from quicksilver.rollout_registry import Rollouts
-from quicksilver.routing import FULL_SHARE_BP, Arm
+from quicksilver.routing import FULL_SHARE_BP, Arm, Route
 from quicksilver.shadow_registry import add_shadow, remove_shadow
 
 logger = logging.getLogger(__name__)
@@ -117,12 +123,30 @@ class Shadow(_Body):
     reason: Reason
 
 
+class StartExperiment(_Body):
+    challenger: ModelName
+    share_bp: ShareBp
+    holdout_bp: Annotated[int | None, Field(ge=0, lt=FULL_SHARE_BP)] = None
+    terms: TermsWanted = TermsWanted()
+    reason: Reason
+
+
+class EndExperiment(_Body):
+    conclusion: Conclusion | None = None
+    reason: Reason
+
+
+class PromoteChallenger(EndExperiment):
+    override: bool = False
+
+
 class RegistryApi:
     """Answers requests from a registry."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._rollouts = rollouts = Rollouts(registry)
+        self._experiments = experiments = Experiments(registry)
         endpoint, number = r"(?P<endpoint>[a-z][a-z0-9-]*)", r"(?P<number>[1-9][0-9]{0,8})"
         one = f"{endpoint}/models/{number}"
         self._routes: tuple[tuple[str, re.Pattern[str], Callable[[_Call], Any]], ...] = tuple(
@@ -148,6 +172,18 @@ class RegistryApi:
                 ("GET", f"{endpoint}/routes", self._page(registry.routes)),
                 ("POST", f"{endpoint}/shadows", self._shadow(add_shadow)),
                 ("POST", f"{endpoint}/shadows/remove", self._shadow(remove_shadow)),
+                ("GET", f"{endpoint}/experiment", lambda call: experiments.current(call.endpoint)),
+                ("POST", f"{endpoint}/experiment/start", self._start_experiment),
+                (
+                    "POST",
+                    f"{endpoint}/experiment/stop",
+                    self._end_experiment(experiments.stop, EndExperiment),
+                ),
+                (
+                    "POST",
+                    f"{endpoint}/experiment/promote",
+                    self._end_experiment(experiments.promote, PromoteChallenger),
+                ),
                 ("GET", f"{endpoint}/at", self._at),
                 ("GET", f"{endpoint}/history", self._page(registry.history)),
             )
@@ -263,6 +299,12 @@ class RegistryApi:
     def _decide_rollout(self, call: _Call) -> Any:
         body = call.body(RolloutDecision)
         return self._rollouts.decide(call.endpoint, body.expected, body.look, who=call.who)
+
+    def _start_experiment(self, call: _Call) -> Any:
+        return self._experiments.start(call.endpoint, **dict(call.body(StartExperiment)), who=call.who)
+
+    def _end_experiment(self, end: Callable[..., Route], body: type[EndExperiment]) -> Callable[[_Call], Any]:
+        return lambda call: end(call.endpoint, **dict(call.body(body)), who=call.who)
 
     def _at(self, call: _Call) -> Any:
         return self._registry.route_at(call.endpoint, moment("time", call.text("time")))

@@ -22,6 +22,7 @@ from quicksilver.errors import (
     QuicksilverError,
     Unavailable,
 )
+from quicksilver.experiment_plan import Conclusion, TermsWanted
 from quicksilver.gates.report import GateReport
 from quicksilver.guard_policy import Guards
 from quicksilver.history import Entry
@@ -155,6 +156,41 @@ class RegistryClient:
         body = {"expected": expected, "look": look.model_dump(mode="json")}
         return _read(Route, self._send("POST", f"{endpoint}/rollout/decision", body=body))
 
+    # -- experiments --
+
+    def experiment(self, endpoint: str) -> Route:
+        """The route that carries the endpoint's experiment. Raises ``NotFound`` where none is running."""
+        return _read(Route, self._send("GET", f"{endpoint}/experiment"))
+
+    def start_experiment(
+        self,
+        endpoint: str,
+        challenger: str,
+        *,
+        share_bp: int,
+        holdout_bp: int | None,
+        terms: TermsWanted,
+        reason: str,
+    ) -> Route:
+        body = {
+            "challenger": challenger,
+            "share_bp": share_bp,
+            "holdout_bp": holdout_bp,
+            "terms": terms.model_dump(mode="json"),
+            "reason": reason,
+        }
+        return _read(Route, self._send("POST", f"{endpoint}/experiment/start", body=body))
+
+    def stop_experiment(self, endpoint: str, conclusion: Conclusion | None, *, reason: str) -> Route:
+        body = {"conclusion": _plain(conclusion), "reason": reason}
+        return _read(Route, self._send("POST", f"{endpoint}/experiment/stop", body=body))
+
+    def promote_challenger(
+        self, endpoint: str, conclusion: Conclusion | None, *, override: bool, reason: str
+    ) -> Route:
+        body = {"conclusion": _plain(conclusion), "override": override, "reason": reason}
+        return _read(Route, self._send("POST", f"{endpoint}/experiment/promote", body=body))
+
     # -- the record --
 
     def history(self, endpoint: str) -> Iterator[Entry]:
@@ -187,6 +223,10 @@ class RegistryClient:
         if answer.status != HTTPStatus.OK:
             raise _refusal(answer)
         return answer.content
+
+
+def _plain(document: BaseModel | None) -> Any:
+    return None if document is None else document.model_dump(mode="json")
 
 
 def _path(name: str) -> str:
