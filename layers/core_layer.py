@@ -19,6 +19,7 @@ LEFT_OUT = (
     "quicksilver/experiment_page.py",
     "quicksilver/frame.py",
     "quicksilver/model_card*.py",
+    "quicksilver/outcome_files.py",
     "quicksilver/package_diff.py",
     "quicksilver/packing.py",
     "quicksilver/profile_builder.py",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from botocore.client import BaseClient
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
+from quicksilver.archive import OUTCOMES
 from quicksilver.aws.announcer import AwsAnnouncer
 from quicksilver.aws.dynamodb_announcement_cursor import DynamoDBAnnouncementCursor
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
@@ -25,7 +27,9 @@ from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
 from quicksilver.aws.dynamodb_rollup import DynamoDBRollupStore
 from quicksilver.aws.hot_clients import hot_client
 from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
+from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
+from quicksilver.aws.s3_outcomes import S3OutcomeStore
 from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.memory import (
     MemoryAnnouncementCursor,
@@ -34,6 +38,7 @@ from quicksilver.memory import (
     MemoryFeatureStore,
     MemoryIdempotencyStore,
     MemoryMetrics,
+    MemoryOutcomeStore,
     MemoryPredictionStream,
     MemoryRegistryStore,
     MemoryRollupStore,
@@ -45,6 +50,7 @@ from quicksilver.ports import (
     ArtifactStore,
     FeatureStore,
     IdempotencyStore,
+    OutcomeStore,
     PredictionStream,
     RegistryStore,
     RollupStore,
@@ -203,3 +209,22 @@ def prediction_stream(make_client: MakeClient | None, name: str) -> PredictionSt
     client.create_stream(StreamName=name, ShardCount=1)
     client.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
     return KinesisPredictionStream(client, name, no_pause)
+
+
+@pytest.fixture
+def outcome_store(
+    make_client: MakeClient | None, name: str
+) -> tuple[OutcomeStore, Callable[[], list[bytes]]]:
+    """A store of outcomes, and the lines that whoever reads the archive finds there."""
+    if make_client is None:
+        memory = MemoryOutcomeStore()
+        return memory, lambda: [line for _, batch in memory.kept for line in batch.splitlines()]
+    client = make_client("s3")
+    client.create_bucket(Bucket=name)
+
+    def lines() -> list[bytes]:
+        target = BytesIO()
+        S3Archive(client, name).copy_to(OUTCOMES, target)
+        return target.getvalue().splitlines()
+
+    return S3OutcomeStore(client, name), lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from quicksilver.ports import (
     FeatureRow,
     FeatureStore,
     LogEntry,
+    OutcomeStore,
     PredictionStream,
     UndeliveredStore,
 )
@@ -155,3 +157,21 @@ class TestPredictionStream:
             list(prediction_stream.put([LogEntry("1", "card_1", b"{}\n"), LogEntry("2", "card_2", b"{}\n")]))
             == []
         )
+
+
+class TestOutcomeStore:
+    def test_what_is_kept_is_in_the_archive_once_however_often_it_is_given(
+        self, outcome_store: tuple[OutcomeStore, Callable[[], list[bytes]]]
+    ) -> None:
+        store, lines = outcome_store
+        for batch in (b"1\n2\n", b"3\n", b"1\n2\n"):
+            store.keep("card-fraud", batch)
+        assert sorted(lines()) == [b"1", b"2", b"3"]
+
+    def test_endpoints_keep_theirs_apart(
+        self, outcome_store: tuple[OutcomeStore, Callable[[], list[bytes]]]
+    ) -> None:
+        store, lines = outcome_store
+        store.keep("card-fraud", b"1\n")
+        store.keep("credit-line", b"1\n")
+        assert lines() == [b"1", b"1"]

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from quicksilver.outcomes import Outcome
 from quicksilver.prediction import PredictionRecord
 from quicksilver.shadow_score import ShadowScore
 
@@ -93,17 +94,7 @@ SHADOW_SCORES = ArchiveTable(
     "shadow_scores", SHADOW_PREFIX, _record_columns(ShadowScore), ("prediction_id", "model"), by_hour=True
 )
 OUTCOMES = ArchiveTable(
-    "outcomes",
-    OUTCOMES_PREFIX,
-    {
-        "prediction_id": "VARCHAR",
-        "entity_id": "VARCHAR",
-        "label": "BOOLEAN",  # whether the bad thing happened
-        "amount": "BIGINT",  # minor units of the currency
-        "time": "TIMESTAMP",
-    },
-    ("prediction_id",),
-    by_hour=False,
+    "outcomes", OUTCOMES_PREFIX, _record_columns(Outcome), ("prediction_id",), by_hour=False
 )
 TABLES: Mapping[str, ArchiveTable] = {table.name: table for table in (PREDICTIONS, SHADOW_SCORES, OUTCOMES)}
 """Every table of the archive, by name."""

@@ -309,3 +309,14 @@ class MemoryAnnouncementCursor:
     def move(self, endpoint: str, number: int) -> None:
         with self._lock:
             self._positions[endpoint] = max(number, self.position(endpoint))
+
+
+class MemoryOutcomeStore:
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, bytes], None] = {}
+        self.available = True
+
+    def keep(self, endpoint: str, lines: bytes) -> None:
+        if not self.available:
+            raise Unavailable("The archive is unavailable.")
+        self.kept[endpoint, lines] = None

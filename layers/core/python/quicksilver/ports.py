@@ -266,6 +266,14 @@ class UndeliveredStore(Protocol):
     def discard(self, batch: str) -> None: ...
 
 
+class OutcomeStore(Protocol):
+    """Where outcomes are kept until somebody reads the archive."""
+
+    def keep(self, endpoint: str, lines: bytes) -> None:
+        """Keep a batch (JSON Lines of ``Outcome``) durably, once however often it is given. Raises ``Unavailable``."""
+        ...
+
+
 class RollupStore(Protocol):
     """What each arm did in each period, and the lanes that it is counted in. Every call may raise ``Unavailable``."""
 

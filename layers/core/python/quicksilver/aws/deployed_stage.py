@@ -24,6 +24,7 @@ from quicksilver.aws.kms_signer import KmsSigner
 from quicksilver.aws.registry_client import RegistryClient
 from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
+from quicksilver.aws.s3_outcomes import S3OutcomeStore
 from quicksilver.aws.system import pause
 from quicksilver.errors import NotFound, Unavailable
 from quicksilver.gates.policy import Policy
@@ -179,6 +180,10 @@ class DeployedStage:
     @cached_property
     def archive(self) -> S3Archive:
         return S3Archive(self.client("s3", PARALLEL), self.outputs["ArchiveBucket"])
+
+    @cached_property
+    def outcomes(self) -> S3OutcomeStore:
+        return S3OutcomeStore(self.client("s3"), self.outputs["ArchiveBucket"])
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
         """Invoke a function with an event, as its caller on AWS would; returns what it returned.

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from quicksilver.cli import invoke, local, model, query, registry, rollout, rollup, route, score, shadow
+from quicksilver.cli import (
+    invoke,
+    local,
+    model,
+    outcomes,
+    query,
+    registry,
+    rollout,
+    rollup,
+    route,
+    score,
+    shadow,
+)
 
 app = typer.Typer(
     name="quicksilver",
@@ -19,6 +31,7 @@ app.add_typer(model.app, name="model")
 app.add_typer(route.app, name="route")
 app.add_typer(shadow.app, name="shadow")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(outcomes.app, name="outcomes")
 app.add_typer(registry.app, name="registry")
 app.add_typer(rollup.app, name="rollup")
 app.add_typer(local.app, name="local")
