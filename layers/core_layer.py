@@ -17,6 +17,7 @@ LEFT_OUT = (
     "quicksilver/experiment_data.py",
     "quicksilver/experiment_measures.py",
     "quicksilver/experiment_page.py",
+    "quicksilver/experiment_report.py",
     "quicksilver/frame.py",
     "quicksilver/model_card*.py",
     "quicksilver/outcome_files.py",

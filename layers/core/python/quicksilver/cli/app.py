@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from quicksilver.cli import (
+    experiment,
     invoke,
     local,
     model,
@@ -31,6 +32,7 @@ app.add_typer(model.app, name="model")
 app.add_typer(route.app, name="route")
 app.add_typer(shadow.app, name="shadow")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(experiment.app, name="experiment")
 app.add_typer(outcomes.app, name="outcomes")
 app.add_typer(registry.app, name="registry")
 app.add_typer(rollup.app, name="rollup")

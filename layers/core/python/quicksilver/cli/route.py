@@ -83,7 +83,7 @@ def set_(
             [FieldError("--champion", f"must begin with {endpoint}@")],
         )
     beside = [_parsed(text) for text in arms or ()]
-    holdout_bp = None if holdout is None else _share_bp("--holdout", holdout)
+    holdout_bp = None if holdout is None else typed_share_bp("--holdout", holdout)
     rest = FULL_SHARE_BP - sum(share_bp for _, _, share_bp in beside)
     if rest < 0:
         raise InvalidRoute(
@@ -209,10 +209,10 @@ def _parsed(text: str) -> tuple[Role, str, int]:
     if (role == Role.SHADOW) is bool(share):
         reason = "a shadow has no share" if share else f"the share of a {role} is missing"
         raise InvalidRoute(f"{text} is no arm.", [FieldError("--arm", reason)])
-    return Role(role), model, _share_bp("--arm", share) if share else 0
+    return Role(role), model, typed_share_bp("--arm", share) if share else 0
 
 
-def _share_bp(option: str, text: str) -> int:
+def typed_share_bp(option: str, text: str) -> int:
     """Per cent as they are typed, in basis points."""
     try:
         share_bp = Decimal(text.removesuffix("%").strip()) * 100
