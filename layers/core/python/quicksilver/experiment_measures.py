@@ -121,7 +121,11 @@ def log_losses(score: Floats, bad: Bools) -> Floats:
 def _running(places: Ints, looks: int, cells: int) -> Ints:
     """Counts of each cell up to each look, shape (looks, cells), of places ``look * cells + cell``."""
     counts = np.bincount(places[places < looks * cells], minlength=looks * cells).reshape(looks, cells)
-    return np.asarray(counts.cumsum(axis=0))
+    for look in range(
+        1, looks
+    ):  # along rows that lie together: several times as fast as cumsum over the first axis
+        counts[look] += counts[look - 1]
+    return np.asarray(counts)
 
 
 class Estimate(NamedTuple):
