@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.special import logsumexp
-from scipy.stats import binom, multinomial
+from scipy.stats import binom, multinomial, norm
 
 from quicksilver.sequential import OCTILES, OTHER, RESHAPED, WORSE, Block, EProcess, Tilt
 
@@ -170,3 +170,12 @@ def test_whole_blocks_cross_their_threshold_no_more_often_than_ville_allows(tilt
 def test_octile_tilts_move_spread_and_heap() -> None:
     assert {len(tilt.changes) for tilt in RESHAPED} == {OCTILES}
     assert len(set(RESHAPED)) == len(RESHAPED) == 6 + 2 + 8
+
+
+def test_an_ordinary_test_at_every_look_would_not_do() -> None:
+    """Five independent guards that share 1 %, forty looks, steps of 1, 5, 25 and 50 %: normal scores by their information."""
+    information = np.repeat([share * (1 - share) for share in (0.01, 0.05, 0.25, 0.5)], 10)
+    steps = np.random.default_rng(1).normal(size=(20_000, 5, 40)) * np.sqrt(information)
+    scores = np.cumsum(steps, axis=2) / np.sqrt(np.cumsum(information))
+    rolled_back = (np.abs(scores) > norm.isf(0.01 / 5 / 2)).any(axis=(1, 2)).mean()
+    assert rolled_back == pytest.approx(1 / 7, abs=0.01)

@@ -162,7 +162,7 @@ def _hard_failure(rollout: Rollout, comparison: Comparison, periods: Sequence[Pe
     recent = [each for each in periods[-HARD_FAILURE_PERIODS:] if each.start_ms >= comparison.since_ms]
     ours = [canary_counts(period, comparison.canary) for period in recent]
     theirs = [champion_counts(period, comparison.champion) for period in recent]
-    lost = sum(counts.not_loaded for counts in ours) * rollout.share_bp // FULL_SHARE_BP
+    lost = sum(period.not_loaded(comparison.canary) for period in recent) * rollout.share_bp // FULL_SHARE_BP
     failed = sum(counts.errors for counts in ours) + lost
     requests = sum(counts.requests for counts in ours) + lost
     champion_requests = sum(counts.requests for counts in theirs)
