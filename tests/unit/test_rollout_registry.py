@@ -21,6 +21,7 @@ from quicksilver.rollout import Look, Verdict
 from quicksilver.rollout_plan import Rollout
 from quicksilver.rollout_registry import NEWS_PAGE, Rollouts
 from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route, sole_champion
+from quicksilver.shadow_registry import add_shadow
 from tests.approvals import ADA, GRACE, bring_to_approved
 from tests.rollouts import ROBOT, a_look, a_reading
 
@@ -379,6 +380,16 @@ def test_shadows_holdout_and_salt_stay_through_a_whole_rollout(stage: Stage) -> 
     routes.append(stage.decide(Verdict.COMPLETE))
     assert all((route.salt, route.holdout_bp) == ("another", 200) for route in routes)
     assert routes[-1].shadows == (), "a champion does not shadow itself"
+
+
+def test_a_shadow_added_on_the_way_stays_and_the_rollout_goes_on(stage: Stage) -> None:
+    started = stage.start()
+    route = add_shadow(stage.bench.registry, ENDPOINT, CANARY, reason="To compare.", who=GRACE)
+    assert route.rollout == started.rollout
+    with pytest.raises(NotAllowed, match="look again"):
+        stage.decide(Verdict.ADVANCE, expected=started.number)
+    advanced = stage.decide(Verdict.ADVANCE)
+    assert (stage.shares[CANARY], advanced.shadows) == (2_500, route.shadows)
 
 
 @settings(max_examples=25, deadline=None)
