@@ -15,7 +15,7 @@ from constructs import Construct
 from quicksilver.archive import SHADOW_PREFIX
 from stacks.config import ONE_VCPU_MIB, Stage
 from stacks.constructs.artefact_bucket import EVIDENCE, PACKAGES
-from stacks.constructs.count_alarms import ROLLUP, CountAlarms
+from stacks.constructs.count_alarms import ROLLUP, SHADOW, CountAlarms
 from stacks.constructs.function import Function
 from stacks.constructs.layers import LAYERS_ROOT, Layers
 from stacks.constructs.object_access import allow_objects
@@ -196,3 +196,11 @@ class ControlStack(Stack):
             batch_window=Duration.seconds(0 if stage.emulated else 5),
             late=Duration.minutes(15),
         )
+        if not stage.emulated:
+            CountAlarms(
+                self,
+                "ShadowCounts",
+                subject="shadow",
+                dimensions={"service": "shadow"},
+                meanings=SHADOW,
+            )

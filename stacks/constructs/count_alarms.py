@@ -29,6 +29,11 @@ ROLLOUT = {
     Metric.ANNOUNCEMENTS_FAILED: "what the registry's history says is not announced to its end; nothing is lost",
 }
 
+SHADOW = {
+    Metric.ROUTE_REFRESH_FAILED: "a route cannot be read; its endpoint's records are scored by the last one read, or not at all",
+    Metric.SHADOW_RECORDS_UNREADABLE: "records on the stream are no prediction records, and get no score; the log says which",
+}
+
 
 class CountAlarms(Construct):
     """Rings at the first count of each of the metrics, counted with exactly these dimensions."""

@@ -223,7 +223,7 @@ def test_a_record_on_hold_or_a_route_that_is_not_served_rings_an_alarm_of_its_en
         "ExtensionFailed",
     }
     found = set()
-    for alarm in aws_stage.of_type("AWS::CloudWatch::Alarm").values():
+    for alarm in aws_stage.of_type("AWS::CloudWatch::Alarm", "scoring").values():
         properties = alarm["Properties"]
         if properties["MetricName"] in unseen:
             dimensions = {item["Name"]: item["Value"] for item in properties["Dimensions"]}

@@ -62,14 +62,19 @@ def test_it_may_add_scores_under_one_prefix_and_read_packages(every_stage: Synth
     )
 
 
-def test_alarms_say_that_it_fails_falls_behind_or_gave_up(aws_stage: Synthesized) -> None:
+def test_alarms_say_that_it_fails_falls_behind_gave_up_or_left_records_out(aws_stage: Synthesized) -> None:
     alarms = {
         alarm["Properties"]["MetricName"]: alarm["Properties"]
         for name, alarm in aws_stage.of_type("AWS::CloudWatch::Alarm", "control").items()
-        if name.startswith("ShadowConsumer")
+        if name.startswith("Shadow")
     }
     assert {name: (alarm["Threshold"], alarm["EvaluationPeriods"]) for name, alarm in alarms.items()} == {
         "Errors": (1, 3),
         "IteratorAge": (900_000, 1),
         "ApproximateNumberOfMessagesVisible": (1, 1),
+        "RouteRefreshFailed": (1, 1),
+        "ShadowRecordsUnreadable": (1, 1),
     }
+    for name in ("RouteRefreshFailed", "ShadowRecordsUnreadable"):
+        # Exactly the dimension it is counted with (bootstrap.EmfMetrics), or it would never ring.
+        assert alarms[name]["Dimensions"] == [{"Name": "service", "Value": "shadow"}]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from quicksilver.archive import SHADOW_SCORES
 from quicksilver.evaluator import LightGBMEvaluator
+from quicksilver.local import checkout
 from tests.local_stack import eventually
 
 if TYPE_CHECKING:
@@ -22,6 +23,18 @@ def shadow_scores(stack: LocalStack, model: str) -> dict[str, dict[str, Any]]:
         file.seek(0)
         rows = [json.loads(line) for line in file]
     return {row["prediction_id"]: row for row in rows if row["model"] == model}
+
+
+def test_the_saved_event_is_read_by_the_deployed_function(stack: LocalStack) -> None:
+    event = json.loads((checkout() / "events" / "shadow_card_fraud.json").read_text())
+    assert stack.registry.current_route("card-fraud").shadows == ()
+    assert stack.invoke(stack.shadow_function, event) == {
+        "records": 3,
+        "unreadable": 1,
+        "skipped": 0,
+        "scored": 0,
+        "failed": 0,
+    }
 
 
 def test_a_shadow_that_comes_while_traffic_runs_scores_every_prediction_from_then_on(

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
+from moto import mock_aws
 
+from quicksilver.archive import SHADOW_SCORES
+from quicksilver.aws.s3_archive import S3Archive
+from quicksilver.aws.s3_shadow_scores import S3ShadowScoreStore
 from quicksilver.errors import Unavailable
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.memory import MemoryShadowScoreStore
 from quicksilver.metrics import Metric
 from quicksilver.model_loader import ModelLoader, registered
+from quicksilver.routing import Arm, Role
 from quicksilver.scoring import Caller
 from quicksilver.shadow import ShadowScorer
 from quicksilver.shadow_batch import ROUTE_AGE_MS, BatchResult, ShadowBatches
 from quicksilver.shadow_registry import add_shadow, remove_shadow
 from quicksilver.stream_batch import stream_batch
 from tests.approvals import ADA, GRACE, bring_to_approved
-from tests.shadows import ARRIVED_MS, SHARD, kinesis_event
+from tests.shadows import ARRIVED_MS, SHARD, demanding_package, kinesis_event
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
@@ -201,18 +208,29 @@ def test_a_change_of_route_is_taken_up_within_ten_seconds(
 def test_what_a_shadow_could_not_score_is_a_row_that_says_why(
     function: Function, records: list[bytes], bench: Bench
 ) -> None:
-    from tests.shadows import demanding_package
-
     package = demanding_package()
     bench.artifacts.put(package.sha256, package.files)
     name = bring_to_approved(bench.registry, package)
     add_shadow(bench.registry, "card-fraud", "card-fraud@1", reason="Against itself.", who=ADA)
     # Vectors of a model version that answered before: its contract lacks what the shadow needs.
-    from quicksilver.routing import Arm, Role
-
     arm = Arm(model=name, package_sha256=package.sha256, role=Role.SHADOW, share_bp=0)
     function.batches._shadows["card-fraud"] = (arm,)
     function.batches._due_ms["card-fraud"] = bench.clock.now_ms() + 1
     assert function.score(records) == BatchResult(records=5, failed=5)
     assert {(row["error"], row["raw_score"]) for row in function.kept()} == {("features_lacking", None)}
     assert bench.metrics.counts[Metric.SHADOWS_NOT_SCORED] == 5
+
+
+def test_in_s3_a_batch_is_one_object_in_the_folder_of_its_hour_and_replaces_itself() -> None:
+    with mock_aws():
+        s3 = boto3.client("s3", region_name="us-east-1")
+        s3.create_bucket(Bucket="archive")
+        store, archive = S3ShadowScoreStore(s3, "archive"), S3Archive(s3, "archive")
+        store.keep("shard-1-2", ARRIVED_MS, b"first\n")
+        store.keep("shard-1-2", ARRIVED_MS, b"second\n")
+        assert archive.keys(SHADOW_SCORES) == ["shadow/2026/11/26/09/shard-1-2.jsonl"]
+        target = BytesIO()
+        archive.copy_to(SHADOW_SCORES, target, since_ms=ARRIVED_MS)
+        assert target.getvalue() == b"second\n"
+        with pytest.raises(Unavailable, match="The archive cannot be written: NoSuchBucket"):
+            S3ShadowScoreStore(s3, "elsewhere").keep("shard-1-2", ARRIVED_MS, b"x")

@@ -22,4 +22,9 @@ class S3ShadowScoreStore:
         try:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=lines)
         except (BotoCoreError, ClientError) as error:
-            raise Unavailable(f"The archive cannot be written: {type(error).__name__}.") from error
+            raise Unavailable(f"The archive cannot be written: {_cause(error)}.") from error
+
+
+def _cause(error: BotoCoreError | ClientError) -> str:
+    """AWS's own code for a refusal; else what kind of failure it was."""
+    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
