@@ -9,7 +9,7 @@ import pytest
 
 from quicksilver.contract import Contract
 from quicksilver.errors import InvalidRoute, NotAllowed, NotFound, Unavailable
-from quicksilver.experiment_plan import Experiment
+from quicksilver.experiment_plan import Experiment, Terms, implied_costs
 from quicksilver.gates.report import Outcome
 from quicksilver.instants import utc_iso
 from quicksilver.model_version import State
@@ -121,7 +121,13 @@ def test_a_running_experiment_keeps_everything(bench: Bench, gated: str) -> None
                 arm(bench, challenger, Role.CHALLENGER, 1_000),
             ),
             salt="card-fraud/experiment/9",
-            experiment=Experiment(number=number, challenger=challenger, share_bp=1_000, started_at=now),
+            experiment=Experiment(
+                number=number,
+                challenger=challenger,
+                share_bp=1_000,
+                started_at=now,
+                terms=Terms(cutoff=0.5, costs=implied_costs(0.5)),
+            ),
         )
 
     before = bench.registry.change_route("card-fraud", draft, reason="Compare.", who=GRACE)
