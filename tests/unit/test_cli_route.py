@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from quicksilver.aws.registry_client import RegistryClient
 from quicksilver.cli.app import app
-from quicksilver.experiment_plan import Experiment, Terms, implied_costs
+from quicksilver.experiment_plan import Experiment, TermsWanted
 from quicksilver.registry import RouteDraft
 from quicksilver.registry_api import RegistryApi
 from quicksilver.rollout_plan import Rollout
@@ -143,8 +143,9 @@ def moved(bench: Bench, run: Run) -> Callable[..., Result]:
         number=3, model="card-fraud@2", steps_bp=(100, 500, 2_500, 5_000, 10_000), bake_seconds=600,
         started_at=T, step=1, step_at=T, paused=True,
     )  # fmt: skip
-    terms = Terms(cutoff=0.5, costs=implied_costs(0.5))
-    experiment = Experiment(number=4, challenger="card-fraud@3", share_bp=1_000, started_at=T, terms=terms)
+    experiment = Experiment(
+        number=4, challenger="card-fraud@3", share_bp=1_000, started_at=T, terms=TermsWanted().at(0.5)
+    )
     for draft in (
         RouteDraft(three.arms, holdout_bp=100, rollout=rollout),
         RouteDraft(three.arms, experiment=experiment),

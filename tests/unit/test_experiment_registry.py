@@ -224,6 +224,17 @@ def test_a_stop_gives_everybody_back_and_returns_to_the_endpoints_salt(
     assert (entry.who, entry.reason) == (ADA, "No time.")
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_whatever_has_become_of_a_model_version_it_can_be_stopped(
+    experiments: Experiments, challenger: str, bench: Bench, number: int
+) -> None:
+    start(experiments)
+    models = bench.registry_store._models["card-fraud"]
+    models[number] = models[number].model_copy(update={"state": State.RETIRED})
+    route = experiments.stop("card-fraud", reason="At once.", who=GRACE)
+    assert [arm.model for arm in route.arms] == ["card-fraud@1"]
+
+
 def test_a_win_is_promoted_with_its_numbers_in_the_history(
     experiments: Experiments, challenger: str, bench: Bench
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from quicksilver.contract import Contract
 from quicksilver.errors import InvalidRoute, NotAllowed, NotFound, Unavailable
-from quicksilver.experiment_plan import Experiment, Terms, implied_costs
+from quicksilver.experiment_plan import Experiment, TermsWanted
 from quicksilver.gates.report import Outcome
 from quicksilver.instants import utc_iso
 from quicksilver.model_version import State
@@ -126,7 +126,7 @@ def test_a_running_experiment_keeps_everything(bench: Bench, gated: str) -> None
                 challenger=challenger,
                 share_bp=1_000,
                 started_at=now,
-                terms=Terms(cutoff=0.5, costs=implied_costs(0.5)),
+                terms=TermsWanted().at(0.5),
             ),
         )
 

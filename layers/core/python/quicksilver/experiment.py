@@ -19,6 +19,7 @@ from quicksilver.confidence_sequences import entities_for, log_ratio_evidence, m
 from quicksilver.experiment_measures import ArmSums, estimates
 from quicksilver.experiment_plan import Measure, Terms, Verdict
 from quicksilver.frame import Bools, Floats, Ints
+from quicksilver.routing import FULL_SHARE_BP
 
 RATIO_ALPHA = 0.001
 """The probability of ever calling an experiment invalid whose arms are as declared; half for each of two checks."""
@@ -28,7 +29,6 @@ MIN_OF_CLASS = 50
 """The start rule: in each arm so many entities with an outcome, and so many of them bad and good. The sequences are
 asymptotic, and say nothing of fewer."""
 
-FULL_SHARE_BP = 10_000
 BETTER = {
     Measure.EXPECTED_LOSS: -1,
     Measure.AUC: 1,
