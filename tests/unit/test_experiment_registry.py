@@ -72,7 +72,7 @@ def test_a_start_splits_the_entities_by_a_salt_of_its_own(
     assert route.experiment.terms.costs == Costs(missed_bad=5_000, declined_good=5_000), (
         "those of the cut-off"
     )
-    assert last_details(bench) == {"step": "started"}
+    assert last_details(bench) == {"number": route.number, "move": "started"}
     assert experiments.current("card-fraud") == route
 
 
@@ -216,7 +216,8 @@ def test_a_stop_gives_everybody_back_and_returns_to_the_endpoints_salt(
     after = experiments.stop("card-fraud", conclusion=claimed, reason="No time.", who=ADA)
     assert (after.arms, after.salt, after.experiment) == (before.arms, before.salt, None)
     assert last_details(bench) == {
-        "step": "stopped",
+        "number": 2,
+        "move": "stopped",
         "conclusion": claimed.model_dump(mode="json"),
         "override": False,
     }
@@ -245,7 +246,7 @@ def test_a_win_is_promoted_with_its_numbers_in_the_history(
     ]
     assert (route.salt, route.holdout_bp, route.experiment) == ("card-fraud/route", 100, None)
     details = last_details(bench)
-    assert (details["step"], details["override"]) == ("promoted", False)
+    assert (details["move"], details["override"]) == ("promoted", False)
     assert details["conclusion"]["numbers"]["expected_loss"] == -1.5
 
 

@@ -19,7 +19,7 @@ from quicksilver.registry import Registry, RouteDraft, moved_by
 from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route, sole_champion
 
 
-class Step(StrEnum):
+class Move(StrEnum):
     """What a route did to an experiment; the history has it beside the route."""
 
     STARTED = "started"
@@ -91,23 +91,24 @@ class Experiments:
                 salt=f"{endpoint}/experiment/{number}",
                 holdout_bp=held_out,
                 experiment=experiment,
+                details={"experiment": {"number": number, "move": Move.STARTED.value}},
             )
 
-        return self._registry.change_route(
-            endpoint, draft, reason=reason, who=who, details={"experiment": {"step": Step.STARTED.value}}
-        )
+        return self._registry.change_route(endpoint, draft, reason=reason, who=who)
 
     def stop(self, endpoint: str, *, conclusion: Conclusion | None = None, reason: str, who: str) -> Route:
         """Give every entity back to the champion. Needs no conclusion: an experiment can be stopped at any time."""
 
         def draft(current: Route | None, _: int, __: str) -> RouteDraft:
-            route, _experiment = _running(endpoint, current, conclusion)
+            route, experiment = _running(endpoint, current, conclusion)
             champion = route.champion.model_copy(update={"share_bp": FULL_SHARE_BP})
-            return RouteDraft((champion, *route.shadows), holdout_bp=route.holdout_bp)
+            return RouteDraft(
+                (champion, *route.shadows),
+                holdout_bp=route.holdout_bp,
+                details=_details(experiment, Move.STOPPED, conclusion),
+            )
 
-        return self._registry.change_route(
-            endpoint, draft, reason=reason, who=who, details=_details(Step.STOPPED, conclusion)
-        )
+        return self._registry.change_route(endpoint, draft, reason=reason, who=who)
 
     def promote(
         self,
@@ -135,10 +136,10 @@ class Experiments:
             return RouteDraft(
                 (sole_champion(challenger), *_shadows_beside(route, challenger.name)),
                 holdout_bp=route.holdout_bp,
+                details=_details(experiment, Move.PROMOTED, conclusion, override=override and not won),
             )
 
-        details = _details(Step.PROMOTED, conclusion, override=override and not won)
-        return self._registry.change_route(endpoint, draft, reason=reason, who=who, details=details)
+        return self._registry.change_route(endpoint, draft, reason=reason, who=who)
 
 
 # -- rules --
@@ -173,9 +174,12 @@ def _shadows_beside(route: Route, answering: str) -> tuple[Arm, ...]:
     return tuple(arm for arm in route.shadows if arm.model != answering)
 
 
-def _details(step: Step, conclusion: Conclusion | None, *, override: bool = False) -> dict[str, Any]:
+def _details(
+    experiment: Experiment, move: Move, conclusion: Conclusion | None, *, override: bool = False
+) -> dict[str, Any]:
     claimed = None if conclusion is None else conclusion.model_dump(mode="json")
-    return {"experiment": {"step": step.value, "conclusion": claimed, "override": override}}
+    facts = {"number": experiment.number, "move": move.value, "conclusion": claimed, "override": override}
+    return {"experiment": facts}
 
 
 def _refusal(field: str, reason: str) -> InvalidRoute:

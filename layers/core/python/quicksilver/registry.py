@@ -319,7 +319,6 @@ class Registry:
         reason: str,
         who: str,
         expected: int | None = None,
-        details: Mapping[str, Any] | None = None,
     ) -> Route:
         """Make the route that ``draft`` makes of the current one, the number it will have and the moment.
 
@@ -348,7 +347,7 @@ class Registry:
             except ValidationError as error:
                 raise InvalidRoute("The arms do not make a route.", contract_field_errors(error)) from None
             self._route_rules.check(route, current, now)
-            facts = {"route": route.model_dump(mode="json"), **(details or {}), **drafted.details}
+            facts = {"route": route.model_dump(mode="json"), **drafted.details}
             return Decision(Action.ROUTED, f"route {route.number}", reason, facts, route=route)
 
         route = self._committer.commit(endpoint, decide, who=who).route
