@@ -1,6 +1,8 @@
 """``make demo``: the whole story on a local AWS, from an empty machine to an archive that adds up.
 
-Deploy, simulate, train, pack, gate, register, approve, load features, replay transactions through the API, and check that what was answered is what LightGBM says and what the archive holds.
+Deploy, simulate, train, pack, gate, register, approve, load features, replay transactions through the API, and check that what
+was answered is what LightGBM says and what the archive holds. Then, while callers keep scoring: a candidate scores in the
+shadow of the champion and is rolled out to its place, and another, which a mistake has spoilt, is rolled back.
 """
 
 from __future__ import annotations
@@ -22,10 +24,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from examples.card_fraud.candidates import as_good, in_the_wrong_unit
 from examples.card_fraud.contract import ENDPOINT
-from examples.card_fraud.handover import HandedOver, gate_line, hand_over
+from examples.card_fraud.handover import HandedOver, approve, gate_line, hand_over
 from examples.card_fraud.metrics import evaluate
+from examples.card_fraud.release import compare_shadow, roll_out
 from examples.card_fraud.replay import Replay, ReplayRow, select_replay
+from examples.card_fraud.traffic import traffic
 from examples.card_fraud.train import Trained, train
 from quicksilver.archive import PREDICTIONS
 from quicksilver.aws.deployed_stage import DeployedStage
@@ -38,6 +43,8 @@ from quicksilver.local.emulator import Emulator
 from quicksilver.sql import query_archive
 
 TRANSACTIONS = 500
+UNDER_WAY = 2_000
+"""Transactions that callers send over and over while routes change, each of another card."""
 CALLERS = 2
 ARCHIVE_PATIENCE_SECONDS = 60
 ROUTE_PATIENCE_SECONDS = 30
@@ -76,7 +83,9 @@ def main() -> None:
     check_exact(trained, scored)
     with step("waiting for the archive"):
         archived = wait_for_archive(stage, {item.answer["prediction_id"] for item in scored})
-    report(stage, trained, handed_over, rows, scored, archived)
+    report(trained, handed_over, rows, scored, archived)
+    release(stage, grace, trained)
+    say_what_is_next(stage, scored)
     console.print(
         f"\n[dim]{time.monotonic() - started:.0f} s in all. The stack stays up; stop it with:[/dim] make down"
     )
@@ -158,8 +167,32 @@ def wait_for_archive(stage: DeployedStage, prediction_ids: set[str]) -> int:
     return archived
 
 
+def release(ada: DeployedStage, grace: DeployedStage, trained: Trained) -> None:
+    """Release two candidates under traffic: each decision is printed as it is made."""
+    console.print()
+    with step("two candidates for its place: pack, gate, register, approve") as say:
+        good = approve(ada, grace, as_good(trained), say).model
+        spoilt = approve(ada, grace, in_the_wrong_unit(trained), say).model
+    crowd = select_replay(trained.contract, trained.transactions, trained.frame, n=UNDER_WAY)
+    with step("loading online features"):
+        ada.features.write(crowd.feature_rows(SystemClock().now_ms()))
+    with traffic(ada, crowd.rows, callers=CALLERS) as under_way:
+        with step(f"{good} scores in the shadow of the champion"):
+            seen = compare_shadow(ada, good, under_way)
+        flips = seen["disagreement"]
+        console.print(
+            f"  {flips['to_adverse'] + flips['to_approved']} of {flips['compared']} predictions would be decided otherwise; "
+            f"rank correlation {seen['spearman']:.3f}, PSI {seen['psi']:.3f}"
+        )
+        for model, what in ((good, "is as good"), (spoilt, "learned the age of devices in another unit")):
+            console.print(f"\n{model} {what}, and is rolled out:")
+            for decided in roll_out(grace, model, under_way):
+                console.print(f"  {decided.seconds:5.1f} s  [bold]{decided.move:<16}[/bold]{decided.reason}")
+    answers = ", ".join(f"{model} {count}" for model, count in sorted(under_way.answers.items()))
+    console.print(f"\n{under_way.answered} requests meanwhile, none of them failed: {answers}")
+
+
 def report(
-    stage: DeployedStage,
     trained: Trained,
     handed_over: HandedOver,
     rows: int,
@@ -186,7 +219,7 @@ def report(
     )
     console.print("\n", facts, sep="")
 
-    riskiest = max(scored, key=lambda item: float(item.answer["score"]))
+    riskiest = _riskiest(scored)
     truth = "fraud" if riskiest.row.outcome else "honest"
     console.print(
         f"\nriskiest transaction: {riskiest.row.body['entity_id']}, score {riskiest.answer['score']:.4f} "
@@ -196,10 +229,18 @@ def report(
     for reason in riskiest.answer["reasons"]:
         reasons.add_row(f"{reason['contribution']:+.3f}", reason["text"], f"[dim]{reason['code']}[/dim]")
     console.print(reasons)
-    console.print(f"\n[bold]scored {len(scored)} = archived {archived}[/bold]\n")
-    console.print("Score it yourself:\n")
-    console.print(curl(stage, riskiest.row.body), markup=False)
-    console.print("\nTry next:\n", try_next(riskiest.row.body), sep="\n", markup=False)
+    console.print(f"\n[bold]scored {len(scored)} = archived {archived}[/bold]")
+
+
+def say_what_is_next(stage: DeployedStage, scored: list[Scored]) -> None:
+    body = _riskiest(scored).row.body
+    console.print("\nScore the riskiest transaction yourself:\n")
+    console.print(curl(stage, body), markup=False)
+    console.print("\nTry next:\n", try_next(body), sep="\n", markup=False)
+
+
+def _riskiest(scored: list[Scored]) -> Scored:
+    return max(scored, key=lambda item: float(item.answer["score"]))
 
 
 def curl(stage: DeployedStage, body: Mapping[str, Any]) -> str:
@@ -229,6 +270,8 @@ def try_next(body: Mapping[str, Any]) -> str:
             f"  {run} invoke score --event events/score_card_fraud.json --in-process",
             f'  {run} query "select status, count(*) as n, avg(score) as mean from predictions group by status"',  # noqa: S608
             f"  {run} model list --endpoint {ENDPOINT}",
+            f"  {run} route history --endpoint {ENDPOINT}",
+            f"  {run} rollout history --endpoint {ENDPOINT}",
             f"  {run} registry history --endpoint {ENDPOINT}",
             f"  {run} registry verify --endpoint {ENDPOINT}",
             f"  {run} local status",

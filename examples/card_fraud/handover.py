@@ -36,6 +36,14 @@ class HandedOver:
 
 def hand_over(ada: DeployedStage, grace: DeployedStage, trained: Trained, say: Say) -> HandedOver:
     """Bring a trained model into production the way a team would, and leave its papers under ``build/``."""
+    approved = approve(ada, grace, trained, say)
+    say("route")
+    _make_champion(grace, approved.model)
+    return approved
+
+
+def approve(ada: DeployedStage, grace: DeployedStage, trained: Trained, say: Say) -> HandedOver:
+    """Pack, gate, register and approve a trained model, which answers nobody yet. Raises where it fails its gates."""
     package = trained.pack()
     folder = checkout() / "build" / "packages" / package.sha256[:12]
     if not folder.exists():
@@ -50,9 +58,8 @@ def hand_over(ada: DeployedStage, grace: DeployedStage, trained: Trained, say: S
     if report.outcome is Outcome.FAIL:
         failed = ", ".join(check.sentence for check in report.checks if check.outcome is Outcome.FAIL)
         raise QuicksilverError(f"The model fails its gates: {failed}")
-    say("register, approve, route")
+    say("register, approve")
     model = _approved(ada, grace, package, report)
-    _make_champion(grace, model)
     say("model card")
     card = folder.with_name(f"{folder.name}.card.html")
     rival = champion.package if champion else None
@@ -97,8 +104,12 @@ def _approved(ada: DeployedStage, grace: DeployedStage, package: Package, report
 
 
 def _make_champion(grace: DeployedStage, model: str) -> None:
+    """Let a model version answer alone, whatever an earlier run has left on the route."""
     try:
-        if grace.registry.current_route(ENDPOINT).champion.model == model:
+        route = grace.registry.current_route(ENDPOINT)
+        if route.rollout:
+            route = grace.registry.abort_rollout(ENDPOINT, reason="An earlier run left it.")
+        if [arm.model for arm in route.arms] == [model]:
             return
     except NotFound:
         pass  # the endpoint's first route

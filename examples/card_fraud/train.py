@@ -99,7 +99,19 @@ def train(
     vectors = encode_frame(contract, frame)
     training, held_out = split_by_time(transactions, vectors, config.days)
     booster = fit(contract, training, rounds=rounds, leaves=leaves, threads=threads)
-    scores = np.asarray(booster.predict(held_out.vectors, num_threads=threads), dtype=np.float64)
+    return judged(booster, contract, transactions, frame, training, held_out)
+
+
+def judged(
+    booster: lgb.Booster,
+    contract: Contract,
+    transactions: Transactions,
+    frame: Frame,
+    training: Rows,
+    held_out: Rows,
+) -> Trained:
+    """A booster with its scores and metrics on the held-out rows."""
+    scores = np.asarray(booster.predict(held_out.vectors, num_threads=1), dtype=np.float64)
     metrics = evaluate(scores, held_out.outcomes)
     metrics |= {
         "training_rows": float(len(training)),

@@ -134,12 +134,14 @@ def test_the_rollout_is_complete_when_the_next_step_is_everything(rollout: Rollo
     assert at(10, minutes(10, counts(300)), rollout).verdict is verdict
 
 
-def test_a_paused_rollout_holds_whatever_is_seen() -> None:
-    bad = minutes(10, counts(30, errors=30))
-    assert at(10, bad).verdict is Verdict.ROLL_BACK
-    seen = at(10, bad, plan(paused=True))
+def test_a_paused_rollout_goes_no_further_and_is_still_taken_back() -> None:
+    good = minutes(10, counts(30))
+    assert at(10, good).verdict is Verdict.ADVANCE
+    seen = at(10, good, plan(paused=True))
     assert (seen.verdict, seen.reason) == (Verdict.HOLD, "The rollout is paused.")
-    assert reading(seen, GuardName.ERROR_RATE).outcome is Outcome.ROLLED_BACK
+    assert at(10, minutes(10, counts(30, errors=30)), plan(paused=True)).verdict is Verdict.ROLL_BACK
+    sure = minutes(10, counts(30, approved=0.7))
+    assert at(10, sure, plan(paused=True)).verdict is Verdict.ROLL_BACK
 
 
 @pytest.mark.parametrize(

@@ -120,12 +120,12 @@ def judge(rollout: Rollout, comparison: Comparison, periods: Sequence[Period], n
 def _verdict(
     rollout: Rollout, comparison: Comparison, periods: Sequence[Period], seen: Look
 ) -> tuple[Verdict, str]:
-    if rollout.paused:
-        return Verdict.HOLD, "The rollout is paused."
     if failure := _hard_failure(rollout, comparison, periods):
         return Verdict.ROLL_BACK, failure
     if bad := [reading.sentence for reading in seen.guards if reading.outcome is Outcome.ROLLED_BACK]:
         return Verdict.ROLL_BACK, " ".join(bad)
+    if rollout.paused:
+        return Verdict.HOLD, "The rollout is paused."
     if waiting := _waiting_for(rollout, seen):
         return Verdict.HOLD, waiting
     if over := [reading.sentence for reading in seen.guards if reading.outcome is Outcome.OVER_LIMIT]:

@@ -19,8 +19,8 @@ class Rollout(BaseModel):
 
     ``number`` is that of the route which started it, and names the rollout. ``steps_bp`` are its shares in basis
     points, rising; the last is 10 000, at which it becomes the champion and the rollout has ended. ``step`` counts
-    from 0, and ``step_at`` is since when the canary has its share (UTC ISO-8601). While it is ``paused``, only
-    people move it.
+    from 0, and ``step_at`` is since when the canary has its share (UTC ISO-8601). While it is ``paused``, it
+    goes no further, and its guards still take it back.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

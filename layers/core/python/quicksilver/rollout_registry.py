@@ -101,7 +101,7 @@ class Rollouts:
         return self._registry.change_route(endpoint, draft, reason=reason, who=who)
 
     def pause(self, endpoint: str, *, reason: str, who: str) -> Route:
-        """Let the share stay as it is, whatever the looks come to, until a person resumes or aborts."""
+        """Let the share grow no further until a person resumes; a look that rolls back still does."""
 
         def change(current: Route, rollout: Rollout, _: str) -> RouteDraft:
             if rollout.paused:

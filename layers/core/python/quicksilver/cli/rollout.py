@@ -111,9 +111,11 @@ def pause(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep the canary's share as it is until somebody resumes or aborts; no guard takes it back meanwhile."""
+    """Let the canary go no further until somebody resumes; its guards still take it back."""
     deployed = deployed_stage(stage, person)
-    confirm(f"Pause the rollout on {endpoint} in stage {stage}: only people move it then.", yes=yes)
+    confirm(
+        f"Pause the rollout on {endpoint} in stage {stage}: it goes no further until it is resumed.", yes=yes
+    )
     _show(deployed, deployed.registry.pause_rollout(endpoint, reason=reason), as_json=as_json)
 
 
