@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from quicksilver.bootstrap import redeliver_function
+from quicksilver.bootstrap.redeliver import redeliver_function
 from quicksilver.delivery import redeliver
 from quicksilver.metrics import Metric
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from quicksilver.bootstrap import registry_function
+from quicksilver.bootstrap.registry import registry_function
 from quicksilver.registry_api import Answer
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from quicksilver.bootstrap import rollup_function
+from quicksilver.bootstrap.rollup import rollup_function
 from quicksilver.stream_event import stream_records
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from quicksilver.bootstrap import shadow_function
+from quicksilver.bootstrap.shadow import shadow_function
 from quicksilver.stream_batch import stream_batch
 
 if TYPE_CHECKING:

@@ -227,7 +227,7 @@ def test_a_record_on_hold_or_a_route_that_is_not_served_rings_an_alarm_of_its_en
         properties = alarm["Properties"]
         if properties["MetricName"] in unseen:
             dimensions = {item["Name"]: item["Value"] for item in properties["Dimensions"]}
-            # Exactly the dimensions it is counted with (bootstrap.EmfMetrics), or it would never ring.
+            # Exactly the dimensions it is counted with (bootstrap/emf.py), or it would never ring.
             assert dimensions == {
                 "service": f"score-{dimensions['endpoint']}",
                 "endpoint": dimensions["endpoint"],

@@ -89,7 +89,7 @@ def test_a_failed_look_an_announcement_not_taken_and_nobody_looking_ring(aws_sta
     }
     assert set(alarms) == {"RolloutLookFailed", "AnnouncementsFailed", "RolloutLooks"}
     for alarm in alarms.values():
-        # Exactly the dimension it is counted with (bootstrap.EmfMetrics), or it would never ring.
+        # Exactly the dimension it is counted with (bootstrap/emf.py), or it would never ring.
         assert (len(alarm["Dimensions"]), alarm["Namespace"], alarm["Threshold"]) == (1, "Quicksilver", 1)
     looks = alarms["RolloutLooks"]
     assert (looks["ComparisonOperator"], looks["Period"]) == ("LessThanThreshold", 300)

@@ -97,7 +97,7 @@ def test_alarms_say_that_it_fails_falls_behind_gave_up_or_left_records_out(aws_s
         "RollupRecordsTooLate": (1, 1),
     }
     for name in ("RollupRecordsUnreadable", "RollupRecordsTooLate"):
-        # Exactly the dimension it is counted with (bootstrap.EmfMetrics), or it would never ring.
+        # Exactly the dimension it is counted with (bootstrap/emf.py), or it would never ring.
         assert alarms[name]["Dimensions"] == [{"Name": "service", "Value": "rollup"}]
         assert alarms[name]["Namespace"] == "Quicksilver"
     for name in ("Errors", "IteratorAge"):

@@ -76,5 +76,5 @@ def test_alarms_say_that_it_fails_falls_behind_gave_up_or_left_records_out(aws_s
         "ShadowRecordsUnreadable": (1, 1),
     }
     for name in ("RouteRefreshFailed", "ShadowRecordsUnreadable"):
-        # Exactly the dimension it is counted with (bootstrap.EmfMetrics), or it would never ring.
+        # Exactly the dimension it is counted with (bootstrap/emf.py), or it would never ring.
         assert alarms[name]["Dimensions"] == [{"Name": "service", "Value": "shadow"}]

@@ -176,7 +176,7 @@ def test_the_handler_says_that_it_is_done_also_when_it_fails(monkeypatch: pytest
     function = SimpleNamespace(
         answer=fail, after_response=SimpleNamespace(answered=lambda: answered.append("answered"))
     )
-    monkeypatch.setattr("quicksilver.bootstrap.score_function", lambda: function)
+    monkeypatch.setattr("quicksilver.bootstrap.score.score_function", lambda: function)
     spec = importlib.util.spec_from_file_location("score_handler", ROOT / "lambdas" / "score" / "handler.py")
     assert spec is not None
     assert spec.loader is not None

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from quicksilver.bootstrap import EmfMetrics
+from quicksilver.bootstrap.emf import EmfMetrics
 from quicksilver.metrics import Metric
 
 
