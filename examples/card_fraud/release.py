@@ -87,7 +87,7 @@ def roll_out(grace: DeployedStage, model: str, traffic: Traffic) -> Iterator[Dec
         traffic.check()
         if time.monotonic() - begun > PATIENCE_SECONDS:
             raise Unavailable(f"The rollout of {model} has not ended after {PATIENCE_SECONDS} s.")
-        said = grace.invoke(grace.rollout_function, {})[ENDPOINT]
+        said = grace.invoke(grace.function("rollout"), {})[ENDPOINT]
         if said.startswith("failed"):
             raise QuicksilverError(f"The rollout function says: {said}")
         time.sleep(LOOK_SECONDS)

@@ -73,12 +73,12 @@ def test_a_missing_stream_costs_no_answer_and_no_record(stack: LocalStack, reque
         "a metric says three",
     )
     assert stack.archived(ids) == []
-    assert stack.invoke(stack.redeliver_function, {})["refused"] > 0
+    assert stack.invoke(stack.function("redeliver"), {})["refused"] > 0
 
     kinesis.create_stream(StreamName=stream, ShardCount=1)
     kinesis.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
     stack.consumers_read_anew()  # the emulator remembers places in the stream that is gone
-    stack.invoke(stack.redeliver_function, {})
+    stack.invoke(stack.function("redeliver"), {})
     records = eventually(lambda: len(found := stack.archived(ids)) >= 3 and found, "all three are archived")
     assert {record["prediction_id"] for record in records} == ids
     assert "Contents" not in s3.list_objects_v2(Bucket=bucket, Prefix="undelivered/")

@@ -66,7 +66,7 @@ class Heard:
 
 def look(stack: LocalStack) -> str:
     """One run of the function, as the schedule's; what came of the endpoint."""
-    return str(stack.invoke(stack.rollout_function, {})[ENDPOINT])
+    return str(stack.invoke(stack.function("rollout"), {})[ENDPOINT])
 
 
 def send(stack: LocalStack, body: dict[str, Any], requests: int) -> set[str]:

@@ -55,7 +55,7 @@ def requests(stack: LocalStack, since_ms: int) -> int:
 
 
 def recounted(stack: LocalStack, since_ms: int) -> list[Period]:
-    environment = stack.environment_of(stack.rollup_function)
+    environment = stack.environment_of(stack.function("rollup"))
     with tempfile.TemporaryDirectory() as folder:
         with Path(folder, "predictions.jsonl").open("wb") as target:
             stack.archive.copy_to(PREDICTIONS, target)
@@ -111,7 +111,7 @@ def records_of(stack: LocalStack, ids: set[str]) -> list[dict[str, Any]]:
 @contextmanager
 def without_its_table(stack: LocalStack) -> Iterator[None]:
     """The function as it is when its table does not answer."""
-    client, function = stack.client("lambda"), stack.rollup_function
+    client, function = stack.client("lambda"), stack.function("rollup")
     environment = stack.environment_of(function)
     gone = {**environment, "QUICKSILVER_ROLLUP_TABLE": "gone"}
     client.update_function_configuration(FunctionName=function, Environment={"Variables": gone})
@@ -158,7 +158,7 @@ def test_the_rollup_equals_a_recount_of_the_archive_after_outages_crashes_and_re
         ids |= score(stack, request_body, 12, 24)
         batch = records_of(stack, ids)
         with pytest.raises(Unavailable, match="The rollup's table refuses"):
-            stack.invoke(stack.rollup_function, {"Records": batch})
+            stack.invoke(stack.function("rollup"), {"Records": batch})
         with pytest.raises(Killed):
             fold(DiesAfterTheWrite(stack.client("dynamodb"), stack.outputs["RollupTable"])).fold(
                 stream_records({"Records": batch})
@@ -172,9 +172,11 @@ def test_the_rollup_equals_a_recount_of_the_archive_after_outages_crashes_and_re
     batch = records_of(stack, ids)
     assert len(batch) == 36
     with ThreadPoolExecutor(3) as pool:
-        for answer in pool.map(lambda _: stack.invoke(stack.rollup_function, {"Records": batch}), range(3)):
+        for answer in pool.map(
+            lambda _: stack.invoke(stack.function("rollup"), {"Records": batch}), range(3)
+        ):
             assert answer["counted"] + answer["repeated"] == 36
-    assert stack.invoke(stack.rollup_function, {"Records": batch}) == {
+    assert stack.invoke(stack.function("rollup"), {"Records": batch}) == {
         "counted": 0,
         "repeated": 36,
         "unreadable": 0,
@@ -214,7 +216,7 @@ def test_what_is_no_record_holds_nothing_up(stack: LocalStack, request_body: Bod
     poison = base64.b64encode(b"not a prediction record").decode()
     ids = score(stack, request_body, 0, 2)
     batch = [{"kinesis": {"sequenceNumber": "1", "data": poison}}, *records_of(stack, ids)]
-    answer = stack.invoke(stack.rollup_function, {"Records": batch})
+    answer = stack.invoke(stack.function("rollup"), {"Records": batch})
     assert answer["unreadable"] == 1
     assert answer["counted"] + answer["repeated"] == 2
     assert requests(stack, since_ms) == 2

@@ -28,7 +28,7 @@ def shadow_scores(stack: LocalStack, model: str) -> dict[str, dict[str, Any]]:
 def test_the_saved_event_is_read_by_the_deployed_function(stack: LocalStack) -> None:
     event = json.loads((checkout() / "events" / "shadow_card_fraud.json").read_text())
     assert stack.registry.current_route("card-fraud").shadows == ()
-    assert stack.invoke(stack.shadow_function, event) == {
+    assert stack.invoke(stack.function("shadow"), event) == {
         "records": 3,
         "unreadable": 1,
         "skipped": 0,

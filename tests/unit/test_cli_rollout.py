@@ -35,10 +35,12 @@ class Deployed:
     def __post_init__(self) -> None:
         self.registry = RegistryClient(InProcess(RegistryApi(self.world.registry), GRACE))  # type: ignore[arg-type]
         self.rollup = self.world.rollup
-        self.rollout_function = "quicksilver-test-rollout"
+
+    def function(self, service: str) -> str:
+        return service
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        assert (function, event) == (self.rollout_function, {})
+        assert (function, event) == ("rollout", {})
         return self.world.run.run()
 
 

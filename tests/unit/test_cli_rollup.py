@@ -26,7 +26,9 @@ class FakeStage:
     """A stage with so many records counted, and others archived."""
 
     stage = "local"
-    rollup_function = "rollup"
+
+    def function(self, service: str) -> str:
+        return service
 
     def __init__(self, counted: Sequence[bytes], archived: Sequence[bytes]) -> None:
         self.rollup = MemoryRollupStore()
@@ -50,7 +52,7 @@ class FakeStage:
         return file.write(b"".join(self._archived))
 
     def environment_of(self, function: str) -> dict[str, str]:
-        assert function == self.rollup_function
+        assert function == "rollup"
         return {
             "QUICKSILVER_CUTOFFS": '{"card-fraud":0.5}',
             "QUICKSILVER_ROLLUP_PERIOD_SECONDS": "60",

@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 from quicksilver.aws.registry_client import RegistryClient
 from quicksilver.cli.app import app
 from quicksilver.experiment_plan import Experiment, TermsWanted
-from quicksilver.registry import RouteDraft
 from quicksilver.registry_api import RegistryApi
 from quicksilver.rollout_plan import Rollout
+from quicksilver.route_draft import RouteDraft
 from tests.approvals import GRACE, bring_to_approved
 from tests.conftest import train
 from tests.unit.test_registry_client import InProcess

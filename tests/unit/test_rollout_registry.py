@@ -15,11 +15,11 @@ from quicksilver.guard_policy import Guards
 from quicksilver.history import Action, Entry
 from quicksilver.model_version import Override, State
 from quicksilver.ports import Change
-from quicksilver.registry import RouteDraft
 from quicksilver.registry_audit import audit
 from quicksilver.rollout import Look, Verdict
 from quicksilver.rollout_plan import Rollout
 from quicksilver.rollout_registry import NEWS_PAGE, Rollouts
+from quicksilver.route_draft import RouteDraft
 from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route, sole_champion
 from quicksilver.shadow_registry import add_shadow
 from tests.approvals import ADA, GRACE, bring_to_approved

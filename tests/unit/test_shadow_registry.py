@@ -13,9 +13,9 @@ from quicksilver.experiment_plan import Experiment, TermsWanted
 from quicksilver.gates.report import Outcome
 from quicksilver.instants import utc_iso
 from quicksilver.model_version import State
-from quicksilver.registry import RouteDraft
 from quicksilver.registry_api import RegistryApi
 from quicksilver.rollout_plan import Rollout
+from quicksilver.route_draft import RouteDraft
 from quicksilver.routing import Arm, Role, Route
 from quicksilver.shadow_registry import add_shadow, remove_shadow
 from tests.approvals import ADA, GRACE, bring_to_approved, policy, report

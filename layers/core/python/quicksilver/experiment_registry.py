@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from quicksilver.contract import contract_field_errors
 from quicksilver.errors import FieldError, InvalidRoute, NotAllowed, NotFound
 from quicksilver.experiment_plan import Conclusion, Experiment, TermsWanted, Verdict
-from quicksilver.registry import Registry, RouteDraft, moved_by
+from quicksilver.registry import Registry
+from quicksilver.route_draft import RouteDraft, moved_by
 from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route, sole_champion
 
 

@@ -8,15 +8,10 @@ the store, and here a reason to look again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pydantic import ValidationError
-
-from quicksilver.contract import contract_field_errors
-from quicksilver.errors import FieldError, InvalidPackage, InvalidRoute, NotAllowed, NotFound
+from quicksilver.errors import FieldError, InvalidPackage, NotAllowed, NotFound
 from quicksilver.evaluator import Evaluator
-from quicksilver.experiment_plan import Experiment
 from quicksilver.gates.policy import Policy, refuse_protected_inputs
 from quicksilver.gates.report import GateReport, Outcome
 from quicksilver.history import Action, Entry, Head
@@ -24,7 +19,7 @@ from quicksilver.model_version import MODEL_NAME, Approval, ModelVersion, Overri
 from quicksilver.package import check_model, open_package
 from quicksilver.ports import ArtifactStore, Clock, EvidenceStore, RegistryStore, Signer
 from quicksilver.registry_commit import Committer, Decision, NothingToDo, Rule
-from quicksilver.rollout_plan import Rollout
+from quicksilver.route_draft import RouteDraft, moved_by
 from quicksilver.route_rules import RouteRules, check_override
 from quicksilver.routing import Arm, Route
 
@@ -35,29 +30,6 @@ class Stores(NamedTuple):
     registry: RegistryStore
     artifacts: ArtifactStore
     evidence: EvidenceStore
-
-
-@dataclass(frozen=True, slots=True)
-class RouteDraft:
-    """What a route will be, but for what the registry itself gives it.
-
-    Without a ``salt`` of its own it has the endpoint's, which never changes, so that an entity keeps its place.
-    ``details`` go into the history beside the route.
-    """
-
-    arms: tuple[Arm, ...]
-    salt: str | None = None
-    holdout_bp: int = 0
-    rollout: Rollout | None = None
-    experiment: Experiment | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-def moved_by(route: Route) -> str | None:
-    """What moves a route, in words; none where only people do."""
-    if route.rollout:
-        return f"The rollout of {route.rollout.model}"
-    return f"The experiment with {route.experiment.challenger}" if route.experiment else None
 
 
 class Registry:
@@ -332,20 +304,7 @@ class Registry:
             current = self._registry.current_route(endpoint)
             number = head.route + 1
             drafted = draft(current, number, now)
-            try:
-                route = Route(
-                    endpoint=endpoint,
-                    number=number,
-                    salt=drafted.salt or f"{endpoint}/route",
-                    holdout_bp=drafted.holdout_bp,
-                    arms=drafted.arms,
-                    rollout=drafted.rollout,
-                    experiment=drafted.experiment,
-                    author=who,
-                    created_at=now,
-                )
-            except ValidationError as error:
-                raise InvalidRoute("The arms do not make a route.", contract_field_errors(error)) from None
+            route = drafted.route(endpoint, number, author=who, created_at=now)
             self._route_rules.check(route, current, now)
             facts = {"route": route.model_dump(mode="json"), **drafted.details}
             return Decision(Action.ROUTED, f"route {route.number}", reason, facts, route=route)

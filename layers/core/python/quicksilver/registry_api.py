@@ -38,9 +38,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from quicksilver.contract import contract_field_errors
 from quicksilver.errors import (
@@ -54,18 +54,25 @@ from quicksilver.errors import (
     Unavailable,
     whereabouts,
 )
-from quicksilver.experiment_plan import Conclusion, ShareBp, TermsWanted
 from quicksilver.experiment_registry import Experiments
-from quicksilver.gates.report import GateReport
-from quicksilver.guard_policy import Guards
 from quicksilver.instants import utc_iso
-from quicksilver.model_version import ModelName, Reason, Sha256
 from quicksilver.problem import problem_answer
 from quicksilver.registry import Registry
-from quicksilver.rollout import Look
-from quicksilver.rollout_plan import BakeSeconds, StepsBp
+from quicksilver.registry_bodies import (
+    Decision,
+    EndExperiment,
+    Evidence,
+    NewRoute,
+    Override,
+    PromoteChallenger,
+    Register,
+    RolloutDecision,
+    Shadow,
+    StartExperiment,
+    StartRollout,
+)
 from quicksilver.rollout_registry import Rollouts
-from quicksilver.routing import FULL_SHARE_BP, Arm, Route
+from quicksilver.routing import Route
 from quicksilver.shadow_registry import add_shadow, remove_shadow
 
 logger = logging.getLogger(__name__)
@@ -74,70 +81,6 @@ MAX_PAGE = 100
 
 Answer = dict[str, Any]
 Body = TypeVar("Body", bound=BaseModel)
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Register(_Body):
-    package_sha256: Sha256
-
-
-class Evidence(_Body):
-    report: GateReport
-
-
-class Override(_Body):
-    checks: Annotated[tuple[str, ...], Field(min_length=1)]
-    reason: Reason
-    expires_at: str
-
-
-class Decision(_Body):
-    reason: Reason
-
-
-class StartRollout(_Body):
-    model: ModelName
-    steps_bp: StepsBp
-    bake_seconds: BakeSeconds
-    guards: Guards = Guards()
-    reason: Reason
-
-
-class RolloutDecision(_Body):
-    expected: Annotated[int, Field(ge=1)]
-    look: Look
-
-
-class NewRoute(_Body):
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
-    reason: Reason
-    expected: int | None = None
-    holdout_bp: Annotated[int | None, Field(ge=0, le=FULL_SHARE_BP)] = None
-
-
-class Shadow(_Body):
-    model: ModelName
-    reason: Reason
-
-
-class StartExperiment(_Body):
-    challenger: ModelName
-    share_bp: ShareBp
-    holdout_bp: Annotated[int | None, Field(ge=0, lt=FULL_SHARE_BP)] = None
-    terms: TermsWanted = TermsWanted()
-    reason: Reason
-
-
-class EndExperiment(_Body):
-    conclusion: Conclusion | None = None
-    reason: Reason
-
-
-class PromoteChallenger(EndExperiment):
-    override: bool = False
 
 
 class RegistryApi:

@@ -19,10 +19,11 @@ from quicksilver.errors import FieldError, InvalidRoute, NotAllowed, NotFound
 from quicksilver.guard_policy import Guards
 from quicksilver.history import Action, Entry, Head
 from quicksilver.model_version import ModelVersion
-from quicksilver.registry import Registry, RouteDraft, moved_by
+from quicksilver.registry import Registry
 from quicksilver.registry_commit import Decision
 from quicksilver.rollout import Look, Verdict
 from quicksilver.rollout_plan import Rollout
+from quicksilver.route_draft import RouteDraft, moved_by
 from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route
 
 NEWS_PAGE = 100

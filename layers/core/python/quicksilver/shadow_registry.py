@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from quicksilver.errors import NotAllowed, NotFound
-from quicksilver.registry import Registry, RouteDraft
+from quicksilver.registry import Registry
+from quicksilver.route_draft import RouteDraft
 from quicksilver.routing import Arm, Role, Route
 
 

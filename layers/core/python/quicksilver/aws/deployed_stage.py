@@ -117,33 +117,13 @@ class DeployedStage:
         """The endpoint's score function, by the alias that API Gateway invokes."""
         return f"quicksilver-{self.stage}-score-{endpoint}:live"
 
-    @property
-    def redeliver_function(self) -> str:
-        """The redeliver function; EventBridge invokes it as it was last deployed."""
-        return f"quicksilver-{self.stage}-redeliver"
-
-    @property
-    def rollup_function(self) -> str:
-        """The rollup function, as it was last deployed."""
-        return f"quicksilver-{self.stage}-rollup"
-
-    @property
-    def shadow_function(self) -> str:
-        """The shadow function, as it was last deployed."""
-        return f"quicksilver-{self.stage}-shadow"
-
-    @property
-    def rollout_function(self) -> str:
-        """The rollout function; EventBridge invokes it as it was last deployed."""
-        return f"quicksilver-{self.stage}-rollout"
-
-    @property
-    def registry_function(self) -> str:
-        return f"quicksilver-{self.stage}-registry"
+    def function(self, service: str) -> str:
+        """A function that the stage has one of, as it was last deployed: ``redeliver``, ``registry``, ``rollup`` and so on."""
+        return f"quicksilver-{self.stage}-{service}"
 
     def policy(self, endpoint: str) -> Policy:
         """The endpoint's policy as the stage was deployed with it. Raises ``NotFound``."""
-        policies = json.loads(self.environment_of(self.registry_function)["QUICKSILVER_POLICIES"])
+        policies = json.loads(self.environment_of(self.function("registry"))["QUICKSILVER_POLICIES"])
         if endpoint not in policies:
             raise NotFound(f"The stage {self.stage} has no endpoint {endpoint}.")
         return Policy.model_validate_json(json.dumps(policies[endpoint]))

@@ -71,14 +71,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _physical_name(deployed: DeployedStage, function: Function, event: dict[str, Any]) -> str:
-    if function is Function.REDELIVER:
-        return deployed.redeliver_function
-    if function is Function.ROLLUP:
-        return deployed.rollup_function
-    if function is Function.SHADOW:
-        return deployed.shadow_function
-    if function is Function.ROLLOUT:
-        return deployed.rollout_function
+    if function is not Function.SCORE:
+        return deployed.function(function)
     # Every endpoint has a score function of its own; API Gateway picks it by the path, and so do we.
     parts = str(event.get("path", "")).strip("/").split("/")
     if len(parts) != 3 or parts[0] != "v1" or parts[2] != "score":

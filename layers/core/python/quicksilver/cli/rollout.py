@@ -169,7 +169,7 @@ def run(stage: StageOption = "local", yes: YesOption = False, as_json: JsonOptio
     """Look at every rollout of the stage now, as the schedule does each minute, and do what follows."""
     deployed = deployed_stage(stage)
     confirm(f"Look at every rollout of stage {stage} now, and move on or take back what is due.", yes=yes)
-    said = deployed.invoke(deployed.rollout_function, {})
+    said = deployed.invoke(deployed.function("rollout"), {})
 
     def render() -> Table:
         table = Table("endpoint", "what came of it")

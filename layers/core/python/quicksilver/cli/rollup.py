@@ -79,7 +79,7 @@ def check(
 
 def _counting(deployed: DeployedStage, endpoint: str) -> tuple[int, float]:
     """The period (ms) and the cut-off that the deployed function counts by. Raises ``NotFound`` for another's endpoint."""
-    told = deployed.environment_of(deployed.rollup_function)
+    told = deployed.environment_of(deployed.function("rollup"))
     cutoff = json.loads(told["QUICKSILVER_CUTOFFS"]).get(endpoint)
     if cutoff is None:
         raise NotFound(f"The stage {deployed.stage} has no endpoint {endpoint}.")
