@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from quicksilver.bootstrap.shadow import shadow_function
-from quicksilver.stream_batch import stream_batch
+from quicksilver.stream_event import stream_batch
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

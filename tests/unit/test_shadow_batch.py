@@ -23,7 +23,7 @@ from quicksilver.scoring import Caller
 from quicksilver.shadow import ShadowScorer
 from quicksilver.shadow_batch import ROUTE_AGE_MS, BatchResult, ShadowBatches
 from quicksilver.shadow_registry import add_shadow, remove_shadow
-from quicksilver.stream_batch import stream_batch
+from quicksilver.stream_event import stream_batch
 from tests.approvals import ADA, GRACE, bring_to_approved
 from tests.shadows import ARRIVED_MS, SHARD, demanding_package, kinesis_event
 

@@ -16,7 +16,7 @@ from quicksilver.ports import Clock, Metrics, RegistryStore, ShadowScoreStore
 from quicksilver.routing import Arm
 from quicksilver.shadow import ScoredVector, ShadowScorer
 from quicksilver.shadow_score import ShadowScore
-from quicksilver.stream_batch import StreamBatch
+from quicksilver.stream_event import StreamBatch
 
 logger = logging.getLogger(__name__)
 
