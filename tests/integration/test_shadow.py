@@ -7,7 +7,11 @@ import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from typer.testing import CliRunner
+
 from quicksilver.archive import SHADOW_SCORES
+from quicksilver.cli.app import app as cli
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.local import checkout
 from tests.local_stack import eventually
@@ -38,7 +42,10 @@ def test_the_saved_event_is_read_by_the_deployed_function(stack: LocalStack) -> 
 
 
 def test_a_shadow_that_comes_while_traffic_runs_scores_every_prediction_from_then_on(
-    stack: LocalStack, request_body: dict[str, Any], second_package: Package
+    stack: LocalStack,
+    request_body: dict[str, Any],
+    second_package: Package,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = stack.approve(second_package)
     answers: list[Any] = []
@@ -76,6 +83,19 @@ def test_a_shadow_that_comes_while_traffic_runs_scores_every_prediction_from_the
         score = scores[record["prediction_id"]]
         assert score["raw_score"] == evaluator.raw_score(record["vector"])
         assert (score["answered_by"], score["error"]) == (route.champion.model, None)
+
+    monkeypatch.setattr("quicksilver.cli.shadow.deployed_stage", lambda *_: stack)
+    live, again = (
+        json.loads(
+            CliRunner()
+            .invoke(cli, ["shadow", *command, "--endpoint", "card-fraud", "--model", model, "--json"])
+            .stdout
+        )
+        for command in (("report", "--hours", "1"), ("replay", "--days", "1"))
+    )
+    assert (live["cutoff"], live["errors"], live["coverage"]["without_score"]) == (0.5, {}, 0)
+    assert live["coverage"]["scored"] >= len(ids)
+    assert again["coverage"]["scored"] == live["coverage"]["scored"] + live["coverage"]["before"]
 
     removed = stack.registry.remove_shadow("card-fraud", model, reason="Seen enough.")
     assert removed.arms == tuple(arm for arm in route.arms if arm.model != model)
