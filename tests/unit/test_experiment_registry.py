@@ -106,7 +106,7 @@ def test_costs_that_are_named_are_taken(experiments: Experiments, challenger: st
     assert route.experiment.terms.costs == costs
 
 
-def test_shadows_stay_and_the_challengers_own_goes(
+def test_shadows_stay_the_challengers_own_until_it_is_the_champion(
     experiments: Experiments, challenger: str, bench: Bench
 ) -> None:
     route = bench.registry.current_route("card-fraud")
@@ -114,9 +114,12 @@ def test_shadows_stay_and_the_challengers_own_goes(
     shadow = Arm(model=challenger, package_sha256=sha256, role=Role.SHADOW, share_bp=0)
     own = route.champion.model_copy(update={"role": Role.SHADOW, "share_bp": 0})
     bench.registry.set_route("card-fraud", [route.champion, shadow, own], reason="Look.", who=GRACE)
-    started = start(experiments)
-    assert [arm.model for arm in started.shadows] == ["card-fraud@1"]
-    assert experiments.stop("card-fraud", reason="Enough.", who=GRACE).shadows == started.shadows
+    # The challenger's shadow scores what the champion answers meanwhile.
+    assert start(experiments).shadows == (shadow, own)
+    assert experiments.stop("card-fraud", reason="Enough.", who=GRACE).shadows == (shadow, own)
+    start(experiments)
+    promoted = experiments.promote("card-fraud", override=True, reason="It must go.", who=GRACE)
+    assert promoted.shadows == (own,)
 
 
 # -- what may not start --

@@ -16,8 +16,8 @@ from quicksilver.contract import contract_field_errors
 from quicksilver.errors import FieldError, InvalidRoute, NotAllowed, NotFound
 from quicksilver.experiment_plan import Conclusion, Experiment, TermsWanted, Verdict
 from quicksilver.registry import Registry
-from quicksilver.route_draft import RouteDraft, moved_by
-from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route, sole_champion
+from quicksilver.route_draft import RouteDraft, beside_champion, champion_alone, crowned, free_champion
+from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route
 
 
 class Move(StrEnum):
@@ -62,7 +62,7 @@ class Experiments:
         cutoff = self._registry.policy(endpoint).cutoff
 
         def draft(current: Route | None, number: int, now: str) -> RouteDraft:
-            champion = _free_champion(endpoint, current)
+            champion = free_champion(endpoint, current)
             assert current is not None  # noqa: S101 - it has a champion
             if champion.model == challenger:
                 raise _refusal("challenger", f"{challenger} is the champion already")
@@ -83,12 +83,7 @@ class Experiments:
                 model=challenger, package_sha256=model.package_sha256, role=Role.CHALLENGER, share_bp=share_bp
             )
             return RouteDraft(
-                # A shadow of the same model version would only repeat what the challenger answers.
-                (
-                    champion.model_copy(update={"share_bp": FULL_SHARE_BP - share_bp}),
-                    arm,
-                    *_shadows_beside(current, challenger),
-                ),
+                beside_champion(current, arm),
                 salt=f"{endpoint}/experiment/{number}",
                 holdout_bp=held_out,
                 experiment=experiment,
@@ -102,9 +97,8 @@ class Experiments:
 
         def draft(current: Route | None, _: int, __: str) -> RouteDraft:
             route, experiment = _running(endpoint, current, conclusion)
-            champion = route.champion.model_copy(update={"share_bp": FULL_SHARE_BP})
             return RouteDraft(
-                (champion, *route.shadows),
+                champion_alone(route),
                 holdout_bp=route.holdout_bp,
                 details=_details(experiment, Move.STOPPED, conclusion),
             )
@@ -135,7 +129,7 @@ class Experiments:
                 )
             challenger = self._registry.model_version(experiment.challenger)
             return RouteDraft(
-                (sole_champion(challenger), *_shadows_beside(route, challenger.name)),
+                crowned(route, challenger),
                 holdout_bp=route.holdout_bp,
                 details=_details(experiment, Move.PROMOTED, conclusion, override=override and not won),
             )
@@ -144,19 +138,6 @@ class Experiments:
 
 
 # -- rules --
-
-
-def _free_champion(endpoint: str, current: Route | None) -> Arm:
-    """The champion of a route on which an experiment may start."""
-    if current is None:
-        raise NotAllowed(f"{endpoint} has no champion yet to compare a challenger with; set its route.")
-    if moving := moved_by(current):
-        raise NotAllowed(f"{moving} moves the route of {endpoint}; end it first.")
-    if others := [arm.model for arm in current.answering if arm.role is not Role.CHAMPION]:
-        raise NotAllowed(
-            f"{', '.join(others)} answers on {endpoint} beside the champion; set its route first."
-        )
-    return current.champion
 
 
 def _running(endpoint: str, current: Route | None, conclusion: Conclusion | None) -> tuple[Route, Experiment]:
@@ -169,10 +150,6 @@ def _running(endpoint: str, current: Route | None, conclusion: Conclusion | None
             [FieldError("conclusion.experiment", f"must be {experiment.number}")],
         )
     return current, experiment
-
-
-def _shadows_beside(route: Route, answering: str) -> tuple[Arm, ...]:
-    return tuple(arm for arm in route.shadows if arm.model != answering)
 
 
 def _details(

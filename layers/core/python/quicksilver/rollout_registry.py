@@ -23,8 +23,8 @@ from quicksilver.registry import Registry
 from quicksilver.registry_commit import Decision
 from quicksilver.rollout import Look, Verdict
 from quicksilver.rollout_plan import Rollout
-from quicksilver.route_draft import RouteDraft, moved_by
-from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route
+from quicksilver.route_draft import RouteDraft, beside_champion, champion_alone, crowned, free_champion
+from quicksilver.routing import Arm, Role, Route
 
 NEWS_PAGE = 100
 """How many entries of the history are searched for what was said at a step."""
@@ -82,7 +82,7 @@ class Rollouts:
             )
 
         def draft(current: Route | None, number: int, now: str) -> RouteDraft:
-            champion = _free_champion(endpoint, current)
+            champion = free_champion(endpoint, current)
             if champion.model == model:
                 raise InvalidRoute(
                     "The rollout cannot start.", [FieldError("model", f"{model} is the champion already")]
@@ -125,7 +125,7 @@ class Rollouts:
         """Give every entity back to the champion, by one write and whatever has become of the canary."""
 
         def change(current: Route, _: Rollout, __: str) -> RouteDraft:
-            return _draft(current, None, _champion_alone(current), Move.ABORTED)
+            return _draft(current, None, champion_alone(current), Move.ABORTED)
 
         return self._change(endpoint, change, reason=reason, who=who)
 
@@ -141,11 +141,11 @@ class Rollouts:
         def change(current: Route, rollout: Rollout, now: str) -> RouteDraft:
             move = _MOVES[look.verdict]
             if move is Move.ROLLED_BACK:
-                return _draft(current, None, _champion_alone(current), move, look)
+                return _draft(current, None, champion_alone(current), move, look)
             _may_move_on(rollout, look)
             canary = self._registry.model_version(rollout.model)
             if move is Move.COMPLETED:
-                return _draft(current, None, _crowned(current, canary), move, look)
+                return _draft(current, None, crowned(current, canary), move, look)
             following = rollout.advanced(now)
             return _draft(current, following, _split(current, canary, following.share_bp), move, look)
 
@@ -211,21 +211,6 @@ def is_news(look: Look, entries: Iterable[Entry]) -> bool:
 # -- rules --
 
 
-def _free_champion(endpoint: str, current: Route | None) -> Arm:
-    """The champion of a route on which a rollout may start."""
-    if current is None:
-        raise NotAllowed(
-            f"{endpoint} has no champion yet that a canary could be compared with; set its route."
-        )
-    if moving := moved_by(current):
-        raise NotAllowed(f"{moving} moves the route of {endpoint}; end it first.")
-    if others := [arm.model for arm in current.answering if arm.role is not Role.CHAMPION]:
-        raise NotAllowed(
-            f"{', '.join(others)} answers on {endpoint} beside the champion; set its route first."
-        )
-    return current.champion
-
-
 def _planned(**plan: Any) -> Rollout:
     try:
         return Rollout(**plan)
@@ -279,19 +264,5 @@ def _details(number: int, move: Move | None, look: Look | None) -> dict[str, Any
 
 def _split(current: Route, canary: ModelVersion, share_bp: int) -> tuple[Arm, ...]:
     """Champion and canary, so that the canary has a share."""
-    champion = current.champion.model_copy(update={"share_bp": FULL_SHARE_BP - share_bp})
-    return (champion, _arm(canary, Role.CANARY, share_bp), *current.shadows)
-
-
-def _champion_alone(current: Route) -> tuple[Arm, ...]:
-    return (current.champion.model_copy(update={"share_bp": FULL_SHARE_BP}), *current.shadows)
-
-
-def _crowned(current: Route, canary: ModelVersion) -> tuple[Arm, ...]:
-    """The canary as champion. A shadow of the same model version would only repeat what it answers."""
-    shadows = (arm for arm in current.shadows if arm.model != canary.name)
-    return (_arm(canary, Role.CHAMPION, FULL_SHARE_BP), *shadows)
-
-
-def _arm(model: ModelVersion, role: Role, share_bp: int) -> Arm:
-    return Arm(model=model.name, package_sha256=model.package_sha256, role=role, share_bp=share_bp)
+    arm = Arm(model=canary.name, package_sha256=canary.package_sha256, role=Role.CANARY, share_bp=share_bp)
+    return beside_champion(current, arm)

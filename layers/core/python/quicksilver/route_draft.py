@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from quicksilver.contract import contract_field_errors
-from quicksilver.errors import InvalidRoute
+from quicksilver.errors import InvalidRoute, NotAllowed
 from quicksilver.experiment_plan import Experiment
+from quicksilver.model_version import ModelVersion
 from quicksilver.rollout_plan import Rollout
-from quicksilver.routing import Arm, Route
+from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route, sole_champion
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +54,32 @@ def moved_by(route: Route) -> str | None:
     if route.rollout:
         return f"The rollout of {route.rollout.model}"
     return f"The experiment with {route.experiment.challenger}" if route.experiment else None
+
+
+def free_champion(endpoint: str, current: Route | None) -> Arm:
+    """The champion of a route on which a rollout or an experiment may start. Raises ``NotAllowed`` with the reason."""
+    if current is None:
+        raise NotAllowed(f"{endpoint} has no champion yet to compare another with; set its route.")
+    if moving := moved_by(current):
+        raise NotAllowed(f"{moving} moves the route of {endpoint}; end it first.")
+    if others := [arm.model for arm in current.answering if arm.role is not Role.CHAMPION]:
+        raise NotAllowed(
+            f"{', '.join(others)} answers on {endpoint} beside the champion; set its route first."
+        )
+    return current.champion
+
+
+def beside_champion(current: Route, arm: Arm) -> tuple[Arm, ...]:
+    """The champion and an arm that has its share from it; the shadows stay."""
+    champion = current.champion.model_copy(update={"share_bp": FULL_SHARE_BP - arm.share_bp})
+    return (champion, arm, *current.shadows)
+
+
+def champion_alone(current: Route) -> tuple[Arm, ...]:
+    """The champion for everyone; the shadows stay."""
+    return (current.champion.model_copy(update={"share_bp": FULL_SHARE_BP}), *current.shadows)
+
+
+def crowned(current: Route, model: ModelVersion) -> tuple[Arm, ...]:
+    """A model version as the champion, for everyone. A shadow of the same would only repeat what it answers."""
+    return (sole_champion(model), *(arm for arm in current.shadows if arm.model != model.name))
