@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -18,7 +17,7 @@ from quicksilver.rollup_fold import Fold
 from quicksilver.stream_event import StreamRecord
 from tests.prediction_records import entry
 
-NOW_MS = time.time_ns() // 1_000_000
+NOW_MS = 1_795_600_000_000
 LINES = [entry(number, time_ms=NOW_MS - 600_000 - 1_000 * number).data for number in range(5)]
 
 
@@ -67,6 +66,7 @@ def check(
     endpoint: str = "card-fraud",
 ) -> Any:
     monkeypatch.setattr(rollup, "deployed_stage", lambda _: FakeStage(counted, archived))
+    monkeypatch.setattr(rollup, "SystemClock", lambda: ManualClock(NOW_MS))
     return CliRunner().invoke(app, ["rollup", "check", "--endpoint", endpoint, *options])
 
 

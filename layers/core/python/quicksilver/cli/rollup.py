@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from quicksilver.archive import PREDICTIONS
 from quicksilver.aws.deployed_stage import DeployedStage
+from quicksilver.aws.system import SystemClock
 from quicksilver.cli.model_registry import facts
 from quicksilver.cli.output import JsonOption, emit, explains_errors, fail, progress_bar
 from quicksilver.cli.stage import EndpointOption, StageOption, deployed_stage
@@ -45,7 +45,7 @@ def check(
     deployed = deployed_stage(stage)
     period_ms, cutoff = _counting(deployed, endpoint)
     # Whole periods: the last one may go on behind the end.
-    until_ms = (time.time_ns() // 1_000_000 - settle_seconds * 1_000) // period_ms * period_ms
+    until_ms = (SystemClock().now_ms() - settle_seconds * 1_000) // period_ms * period_ms
     since_ms = (until_ms - minutes * 60_000) // period_ms * period_ms
     with tempfile.TemporaryDirectory(prefix="quicksilver-rollup-") as folder:
         file = Path(folder, f"{PREDICTIONS.name}.jsonl")
