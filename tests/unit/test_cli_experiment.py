@@ -170,6 +170,8 @@ def test_a_report_is_a_sentence_tables_json_and_a_page(
     assert (found["verdict"], found["champion"], found["needed"]) == ("win", "card-fraud@1", 0)
     assert sum(row["entities"] for row in found["arms"]) == 4_000
     assert "card-fraud@2 beside card-fraud@1" in page.read_text()
+    refused = quicksilver("report", "--html", str(page / "report.html"))
+    assert (refused.exit_code, "report.html cannot be written" in refused.stderr) == (1, True)
 
 
 def test_an_earlier_experiment_can_be_reported_after_its_end(

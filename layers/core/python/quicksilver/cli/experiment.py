@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from quicksilver.aws.deployed_stage import DeployedStage
-from quicksilver.cli.output import JsonOption, emit, explains_errors
+from quicksilver.cli.output import JsonOption, emit, explains_errors, write_page
 from quicksilver.cli.route import percent, route_view, typed_share_bp
 from quicksilver.cli.stage import (
     EndpointOption,
@@ -135,7 +135,7 @@ def report(
     if html is not None:
         from quicksilver.experiment_page import render_experiment
 
-        html.write_text(render_experiment(found), encoding="utf-8")
+        write_page(html, render_experiment(found))
     emit(found.document(), as_json=as_json, render=lambda: render(found))
 
 

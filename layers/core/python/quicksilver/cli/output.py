@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
@@ -37,6 +38,14 @@ def emit(data: object, *, as_json: bool, render: Callable[[], RenderableType]) -
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         _out.print(render())
+
+
+def write_page(page: Path, html: str) -> None:
+    """Write a page into a folder that is there. Raises ``InvalidInput`` where that cannot be."""
+    try:
+        page.write_text(html, encoding="utf-8")
+    except OSError as reason:
+        raise InvalidInput(f"{page} cannot be written: {reason.strerror}.") from None
 
 
 def fail(message: str, hint: str = "") -> NoReturn:

@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from quicksilver.archive import PREDICTIONS, SHADOW_SCORES, ArchiveTable
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
-from quicksilver.cli.output import JsonOption, emit, explains_errors, progress_bar
+from quicksilver.cli.output import JsonOption, emit, explains_errors, progress_bar, write_page
 from quicksilver.cli.route import route_view
 from quicksilver.cli.stage import (
     EndpointOption,
@@ -278,10 +278,7 @@ def _write(found: ShadowReport, path: Path | None) -> None:
         return
     from quicksilver.shadow_page import render_html
 
-    try:
-        path.write_text(render_html(found), encoding="utf-8")
-    except OSError as reason:
-        raise InvalidInput(f"{path} cannot be written: {reason.strerror}.") from None
+    write_page(path, render_html(found))
 
 
 def shown(found: ShadowReport) -> RenderableType:
