@@ -12,8 +12,12 @@ import pytest
 
 from quicksilver.announcements import DetailType
 from quicksilver.aws.deployed_stage import DeployedStage
+from quicksilver.aws.system import SystemClock
+from quicksilver.cli.rollout_report import read_report
 from quicksilver.errors import NotFound
 from quicksilver.guard_policy import Guards
+from quicksilver.rollout_decisions import Standing
+from quicksilver.rollout_page import render_rollout
 from tests.local_stack import eventually
 
 if TYPE_CHECKING:
@@ -150,6 +154,15 @@ def test_a_rollout_completes_by_looks_alone_and_everything_is_announced(
     }
     subjects = [message["Subject"] for message in heard.messages]
     assert any(f"rollout {started.number} completed; {canary} 100 %" in subject for subject in subjects)
+    # And the report on it, of the deployed rollup and the registry behind its API, tells all of it
+    said = read_report(stack, ENDPOINT, started.number, now_ms=SystemClock().now_ms())
+    assert said.standing is Standing.COMPLETED
+    assert [each.entry for each in said.decisions][-1] == entry.number
+    arm, beside = said.arms
+    assert arm.requests >= entry.details["rollout"]["look"]["canary_requests"], "late records come later"
+    assert beside.requests > 0
+    assert all(series.points for series in said.guards)
+    assert render_rollout(said).count("data:image/svg+xml") == 8
 
 
 def test_an_abort_is_in_the_registry_at_once_and_answered_by_within_seconds(

@@ -21,7 +21,7 @@ from quicksilver.registry_api import RegistryApi
 from quicksilver.rollout_plan import Rollout
 from tests.approvals import GRACE
 from tests.in_process import InProcess
-from tests.rollouts import CANARY, CHAMPION, ENDPOINT, World
+from tests.rollouts import CANARY, CHAMPION, ENDPOINT, OTHER, World
 
 runner = CliRunner()
 
@@ -252,3 +252,57 @@ def test_the_history_of_rollouts_has_each_decision_with_its_numbers(world: World
     moves = [entry["details"]["rollout"].get("move") for entry in entries]
     assert [move for move in moves if move] == ["started", "advanced", "completed"]
     assert all("guards" in entry["details"]["rollout"]["look"] for entry in entries[1:])
+
+
+# -- report --
+
+
+def test_a_report_is_a_sentence_tables_json_and_a_page(world: World, tmp_path: Path) -> None:
+    for _ in world.minutes(6):
+        world.run.run()
+    shown = on_endpoint("report").stdout
+    assert shown.startswith("Rollout 2 of card-fraud@2 against card-fraud@1, started by user/grace (Better)")
+    assert max(map(len, shown.splitlines()[1:])) <= 100, "the sentence is as long as it is"
+    for text in ("completed", "its guards", "approval rate", "champion", "canary", "p99"):
+        assert text in shown
+    page = tmp_path / "rollout.html"
+    said = json.loads(on_endpoint("report", "--json", "--html", str(page)).stdout)
+    assert (said["standing"], said["number"], said["gone_before"]) == ("completed", 2, None)
+    assert "card-fraud@2 against card-fraud@1" in page.read_text()
+
+
+def test_an_earlier_rollout_is_reported_by_its_number(world: World) -> None:
+    on_endpoint("abort", "--reason", "Anew.", "--yes")
+    on_endpoint("start", *START)
+    assert json.loads(on_endpoint("report", "--json").stdout)["number"] == 4
+    earlier = json.loads(on_endpoint("report", "--json", "--rollout", "2").stdout)
+    assert (earlier["number"], earlier["standing"]) == (2, "aborted")
+
+
+def test_a_report_on_no_rollout_says_so_and_what_there_is(world: World, tmp_path: Path) -> None:
+    result = run("report", "--endpoint", OTHER)
+    assert result.exit_code == 1
+    assert "credit-line has had no rollout yet." in result.stderr
+    assert "quicksilver rollout start --endpoint credit-line" in result.stderr
+    result = on_endpoint("report", "--rollout", "7")
+    assert (result.exit_code, "card-fraud has had no rollout 7." in result.stderr) == (1, True)
+    assert "It has had: 2" in result.stderr
+
+
+def test_a_page_that_cannot_be_written_is_an_error_in_a_sentence(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = on_endpoint("report", "--html", str(tmp_path / "file" / "page.html"))
+    assert result.exit_code == 1
+    assert "page.html cannot be written: " in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
+def test_a_report_without_the_rollup_is_an_error_in_a_sentence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise Unavailable("The rollup cannot be reached.")
+
+    monkeypatch.setattr(world.rollup, "periods", fail)
+    result = on_endpoint("report")
+    assert (result.exit_code, "The rollup cannot be reached." in result.stderr) == (1, True)

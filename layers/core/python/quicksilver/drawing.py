@@ -55,3 +55,12 @@ def drawing(width: float, height: float) -> Iterator[tuple[Axes, _Done]]:
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure.subplots(), _Done(figure)
+
+
+@contextmanager
+def drawing_of_two(width: float, height: float) -> Iterator[tuple[Axes, Axes, _Done]]:
+    """The same with two pictures side by side, over the same values of x."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        left, right = figure.subplots(1, 2, sharex=True)
+        yield left, right, _Done(figure)

@@ -24,6 +24,11 @@ Identity = Annotated[str, Field(min_length=1, max_length=2_048)]
 """An IAM identity as AWS writes it: its ARN."""
 
 
+def who(identity: str) -> str:
+    """An IAM identity in short: what follows the account in its ARN."""
+    return identity.rpartition(":")[2] or identity
+
+
 class State(StrEnum):
     REGISTERED = "registered"  # its bytes are verified
     GATED = "gated"  # its evidence lets a person approve it

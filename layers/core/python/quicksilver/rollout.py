@@ -105,9 +105,7 @@ def judge(rollout: Rollout, comparison: Comparison, periods: Sequence[Period], n
     seen = Look(
         verdict=Verdict.HOLD,
         reason="",
-        guards=tuple(
-            _reading(rollout.guards, guard, matched) for guard, matched in comparison.matched.items()
-        ),
+        guards=readings(rollout.guards, comparison),
         canary_requests=comparison.canary_requests,
         champion_requests=comparison.champion_requests,
         step_requests=sum(canary_counts(period, rollout.model).requests for period in periods[began:]),
@@ -115,6 +113,11 @@ def judge(rollout: Rollout, comparison: Comparison, periods: Sequence[Period], n
     )
     verdict, reason = _verdict(rollout, comparison, periods, seen)
     return seen.model_copy(update={"verdict": verdict, "reason": reason})
+
+
+def readings(guards: Guards, comparison: Comparison) -> tuple[GuardReading, ...]:
+    """What each guard says of a comparison."""
+    return tuple(_reading(guards, guard, matched) for guard, matched in comparison.matched.items())
 
 
 def _verdict(

@@ -17,6 +17,9 @@ LATENCY_BINS = 80
 SCORE_BINS = 64
 """Log-odds of the score from -8 to 8, in steps of a quarter; the first and the last bin are open."""
 
+KEEP_DAYS = 35
+"""How long a period is kept, where a stage says nothing else."""
+
 LANES = 8
 """Into how many lanes each period's records are spread."""
 

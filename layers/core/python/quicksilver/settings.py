@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from quicksilver.contract import EndpointName
 from quicksilver.gates.policy import Policy
+from quicksilver.rollup import KEEP_DAYS
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -90,7 +91,7 @@ class RollupSettings(BaseSettings):
     cutoffs: Annotated[dict[EndpointName, Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
     """The decision cut-off of each endpoint, from ``policies/<endpoint>.toml`` as they were at synth."""
     rollup_period_seconds: Annotated[int, Field(ge=1, le=3_600)] = 60
-    rollup_keep_days: Annotated[int, Field(ge=9, le=400)] = 35
+    rollup_keep_days: Annotated[int, Field(ge=9, le=400)] = KEEP_DAYS
     """How long counts and identities are kept. A day before, records are refused: after the stream's seven, so that
     only what was undelivered for weeks comes too late."""
 

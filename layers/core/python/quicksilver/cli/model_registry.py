@@ -24,7 +24,7 @@ from quicksilver.cli.stage import (
 )
 from quicksilver.errors import FieldError, InvalidInput
 from quicksilver.gates.report import GateReport
-from quicksilver.model_version import ModelVersion
+from quicksilver.model_version import ModelVersion, who
 from quicksilver.package_files import read_package
 
 NameArgument = Annotated[str, typer.Argument(help="A model version, for example card-fraud@13.")]
@@ -130,11 +130,6 @@ def override(
     confirm(f"Override {', '.join(checks)} of {name} in stage {stage} until {expires}.", yes=yes)
     model = deployed.registry.override(name, checks, reason=reason, expires_at=expires)
     _show(model, as_json=as_json)
-
-
-def who(identity: str) -> str:
-    """An IAM identity in short: what follows the account in its ARN."""
-    return identity.rpartition(":")[2] or identity
 
 
 def _report(package: Path, named: Path | None) -> GateReport | None:

@@ -10,10 +10,11 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from quicksilver.cli.model_registry import facts, who
+from quicksilver.cli.model_registry import facts
 from quicksilver.cli.output import JsonOption, emit, explains_errors, fail, progress
 from quicksilver.cli.route import route_view
 from quicksilver.cli.stage import EndpointOption, StageOption, deployed_stage
+from quicksilver.model_version import who
 
 app = typer.Typer(
     no_args_is_help=True, help="What was decided, by whom and when, and whether it still holds."

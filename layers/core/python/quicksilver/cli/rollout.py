@@ -11,7 +11,7 @@ from rich.table import Table
 
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
-from quicksilver.cli.output import JsonOption, emit, explains_errors
+from quicksilver.cli.output import JsonOption, emit, explains_errors, write_page
 from quicksilver.cli.rollout_plan import bake_seconds, in_words, read_guards, share_text, steps_bp
 from quicksilver.cli.rollout_tables import decisions, decisions_table, status_view
 from quicksilver.cli.stage import (
@@ -161,6 +161,28 @@ def abort(
 def history(endpoint: EndpointOption, stage: StageOption = "local", as_json: JsonOption = False) -> None:
     """Show what was decided on the endpoint's rollouts, by whom or by which numbers; --json has all of them."""
     _show_decisions(deployed_stage(stage), endpoint, as_json=as_json)
+
+
+@app.command(epilog="Example: quicksilver rollout report --endpoint card-fraud --html rollout.html")
+@explains_errors
+def report(
+    endpoint: EndpointOption,
+    number: Annotated[
+        int | None, typer.Option("--rollout", help="An earlier rollout.", show_default="the last")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the report as a page, too.")] = None,
+    stage: StageOption = "local",
+    as_json: JsonOption = False,
+) -> None:
+    """Show what became of a rollout and why: each decision, and what the guards saw over time."""
+    from quicksilver.cli.rollout_report import read_report, render
+
+    found = read_report(deployed_stage(stage), endpoint, number, now_ms=SystemClock().now_ms())
+    if html is not None:
+        from quicksilver.rollout_page import render_rollout
+
+        write_page(html, render_rollout(found))
+    emit(found.model_dump(mode="json"), as_json=as_json, render=lambda: render(found))
 
 
 @app.command(epilog="Example: quicksilver rollout run --yes")

@@ -8,9 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from quicksilver.cli.model_registry import facts, who
+from quicksilver.cli.model_registry import facts
 from quicksilver.cli.rollout_plan import in_words, share_text
 from quicksilver.history import Action, Entry
+from quicksilver.model_version import who
 from quicksilver.rollout import GuardReading, Look, Outcome, Verdict
 from quicksilver.routing import Route
 
@@ -38,10 +39,11 @@ def status_view(route: Route, seen: Look) -> RenderableType:
         "requests": f"canary {seen.canary_requests:,}, champion {seen.champion_requests:,}",
         "verdict": f"{seen.verdict.replace('_', ' ')}: {seen.reason}",
     }
-    return Group(facts(about), _guards_table(seen.guards))
+    return Group(facts(about), guards_table(seen.guards))
 
 
-def _guards_table(guards: Sequence[GuardReading]) -> Table:
+def guards_table(guards: Sequence[GuardReading]) -> Table:
+    """Each guard's numbers at one look."""
     numbers = ("canary", "champion", "difference", "limit", "evidence")
     table = Table("guard", *(Column(name, justify="right") for name in numbers), "")
     for guard in guards:

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from quicksilver.cli.model_registry import facts, who
+from quicksilver.cli.model_registry import facts
 from quicksilver.cli.output import JsonOption, emit, explains_errors
 from quicksilver.cli.stage import (
     EndpointOption,
@@ -23,6 +23,7 @@ from quicksilver.cli.stage import (
     deployed_stage,
 )
 from quicksilver.errors import FieldError, InvalidRoute, NotFound
+from quicksilver.model_version import who
 from quicksilver.rollout_plan import Rollout
 from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route
 
