@@ -181,10 +181,12 @@ def test_the_holdout_is_no_part_of_the_shares_and_is_the_champions_in_what_arms_
     assert (champion.requests, champion.approved) == (950, counts(900, 0).approved + counts(50, 0).approved)
 
 
-def test_arms_are_what_was_counted_while_the_rollout_ran(completed: World) -> None:
-    said = reported(completed)
+@pytest.mark.parametrize("name", ["completed", "rolled_back"])
+def test_arms_are_what_was_counted_while_the_rollout_ran(name: str, request: pytest.FixtureRequest) -> None:
+    world = request.getfixturevalue(name)
+    said = reported(world)
     start, end = epoch_ms(said.plan.started_at), epoch_ms(said.until)
-    every = completed.rollup.periods(ENDPOINT, since_ms=start, until_ms=end + 1)
+    every = world.rollup.periods(ENDPOINT, since_ms=start, until_ms=end + 1)
     for arm in said.arms:
         own = [period.arms.get(ArmKey(arm.model, arm.role), ArmCounts()) for period in every]
         assert arm.requests == sum(each.requests for each in own) > 0

@@ -57,7 +57,7 @@ def _gone(report: RolloutReport) -> tuple[str, ...]:
 def _decisions(decisions: Sequence[Decision]) -> PageTable:
     rows = tuple(
         (
-            f"{decision.at[:19]}Z",
+            f"{decision.at[:10]} {decision.at[11:19]}Z",
             decision.words,
             f"{decision.share_bp / 100:g} %",
             decision.look.canary_requests if decision.look else None,
@@ -74,7 +74,7 @@ def _decisions(decisions: Sequence[Decision]) -> PageTable:
 def _numbers(decisions: Sequence[Decision]) -> PageTable:
     rows = tuple(
         (
-            f"{decision.at[11:19]}Z {decision.words}",
+            f"{decision.at[:10]} {decision.at[11:19]}Z {decision.words}",
             reading.name.replace("_", " "),
             reading.canary,
             reading.champion,
