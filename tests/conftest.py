@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,15 @@ def train(contract: Contract, seed: int = 7, categorical: str = "channel") -> Tr
         num_boost_round=25,
     )
     return Trained(booster, contract, vectors, target)
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Let no test inherit the handlers that another's function has set up for its logs (``configure_logging``)."""
+    package = logging.getLogger("quicksilver")
+    before = list(package.handlers), package.level, package.propagate
+    yield
+    package.handlers, package.level, package.propagate = before
 
 
 @pytest.fixture(scope="session")

@@ -232,9 +232,8 @@ def test_a_batch_is_counted_and_says_what_became_of_its_records() -> None:
 
 
 def test_an_unreadable_record_holds_nothing_up_and_only_its_place_is_logged(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("quicksilver"), "propagate", True)
     store = MemoryRollupStore()
     folding = fold(store)
     secret = LINES[1].replace(b'"score":0.025', b'"score":"secret"')
