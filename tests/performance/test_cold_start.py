@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from layers.build import BUILDS, RECIPES
-from tests.unit.test_score_handler import ENVIRONMENT
+from tests.handler_process import ENVIRONMENT
+from tests.unit.test_score_handler import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 # Its own packages are boto3 and what boto3 needs, which stand in for those of Lambda's runtime.
@@ -77,7 +78,7 @@ def cold_start() -> ColdStart:
         ROOT / "lambdas" / "score",
         *layers,
     ]
-    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(command, env={**ENVIRONMENT, **SETTINGS}, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
     seen = json.loads(run.stdout.splitlines()[-1])
     return ColdStart(seen["imported"], frozenset(seen["compiled"]))
