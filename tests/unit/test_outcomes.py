@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from quicksilver.aws.s3_outcomes import S3OutcomeStore
 from quicksilver.cli.app import app
-from quicksilver.errors import InvalidData, Unavailable
+from quicksilver.errors import InvalidData, NotFound, Unavailable
 from quicksilver.memory import MemoryOutcomeStore
 from quicksilver.outcome_files import MAX_FAULTS, read_outcomes
 from quicksilver.outcomes import BATCH_ROWS, Outcome, keep_outcomes
@@ -170,8 +170,13 @@ def test_an_archive_that_refuses_is_unavailable() -> None:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryOutcomeStore:
+    def policy(endpoint: str) -> None:
+        if endpoint != "card-fraud":
+            raise NotFound(f"The stage local has no endpoint {endpoint}.")
+
     store = MemoryOutcomeStore()
-    monkeypatch.setattr("quicksilver.cli.outcomes.deployed_stage", lambda *_: SimpleNamespace(outcomes=store))
+    stage = SimpleNamespace(outcomes=store, policy=policy)
+    monkeypatch.setattr("quicksilver.cli.outcomes.deployed_stage", lambda *_: stage)
     return store
 
 
@@ -205,3 +210,12 @@ def test_an_archive_that_is_away_is_one_sentence(tmp_path: Path, store: MemoryOu
     file = written(tmp_path, HEADER + "p1,,1,,2025-11-20T00:00:00Z\n")
     result = CliRunner().invoke(app, ["outcomes", "load", str(file), "--endpoint", "card-fraud", "--yes"])
     assert (result.exit_code, "The archive is unavailable." in result.stderr) == (1, True)
+
+
+def test_outcomes_of_an_endpoint_that_the_stage_does_not_have_are_refused(
+    tmp_path: Path, store: MemoryOutcomeStore
+) -> None:
+    file = written(tmp_path, HEADER + "p1,,1,,2025-11-20T00:00:00Z\n")
+    result = CliRunner().invoke(app, ["outcomes", "load", str(file), "--endpoint", "card-frod", "--yes"])
+    assert (result.exit_code, "has no endpoint card-frod" in result.stderr) == (1, True)
+    assert not store.kept

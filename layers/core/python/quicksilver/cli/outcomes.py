@@ -54,10 +54,11 @@ def load(
     if not outcomes:
         raise InvalidData(f"{file} has no outcome.")
     bad = sum(outcome.label for outcome in outcomes)
-    store = deployed_stage(stage, person).outcomes
+    deployed = deployed_stage(stage, person)
+    deployed.policy(endpoint)  # outcomes of an endpoint that the stage does not have would never be read
     confirm(f"Load {len(outcomes):,} outcomes of {endpoint} in stage {stage}, {bad:,} of them bad.", yes=yes)
     with progress_bar("loading outcomes") as advance:
-        keep_outcomes(store, endpoint, outcomes, advance)
+        keep_outcomes(deployed.outcomes, endpoint, outcomes, advance)
     result = {"endpoint": endpoint, "outcomes": len(outcomes), "bad": bad}
     emit(
         result,
