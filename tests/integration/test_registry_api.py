@@ -56,5 +56,8 @@ def test_a_request_that_nobody_signed_does_not_reach_the_function(local_stack: L
 
 
 def test_an_endpoint_that_is_not_there_is_not_found(local_stack: LocalStack) -> None:
-    with pytest.raises(NotFound):
-        local_stack.as_("ada").registry.current_route("no-such-endpoint")
+    registry = local_stack.as_("ada").registry
+    with pytest.raises(NotFound, match="There is no endpoint no-such-endpoint"):
+        registry.current_route("no-such-endpoint")
+    with pytest.raises(NotFound, match="There is no endpoint no-such-endpoint"):
+        list(registry.history("no-such-endpoint"))

@@ -76,6 +76,11 @@ def test_a_package_of_another_endpoint_is_refused(bench: Bench, package: Package
 def test_an_endpoint_without_a_policy_is_not_found(bench: Bench, package: Package) -> None:
     with pytest.raises(NotFound, match="no endpoint loans"):
         bench.registry.register("loans", package.sha256, who=ADA)
+    with pytest.raises(NotFound, match="no endpoint loans"):
+        bench.registry.current_route("loans")
+    with pytest.raises(NotFound, match="no endpoint loans"):
+        bench.registry.history("loans")
+    assert bench.registry.history("credit-line") == [], "one to which nothing has happened is there"
 
 
 def test_bytes_that_are_not_stored_are_not_registered(bench: Bench) -> None:

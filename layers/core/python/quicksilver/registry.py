@@ -66,9 +66,10 @@ class Registry:
         return self._registry.model_versions(endpoint, after=after, limit=limit)
 
     def current_route(self, endpoint: str) -> Route:
-        """The endpoint's route now. Raises ``NotFound`` before the first one."""
+        """The endpoint's route now. Raises ``NotFound`` before the first one, and where there is no such endpoint."""
         route = self._registry.current_route(endpoint)
         if route is None:
+            self.policy(endpoint)
             raise NotFound(f"The endpoint {endpoint} has no route yet: make a model version its champion.")
         return route
 
@@ -83,7 +84,11 @@ class Registry:
         return route
 
     def history(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[Entry]:
-        return self._registry.history(endpoint, after=after, limit=limit)
+        """A page of the history. Raises ``NotFound`` where there is none because there is no such endpoint."""
+        entries = self._registry.history(endpoint, after=after, limit=limit)
+        if not entries and not after:
+            self.policy(endpoint)
+        return entries
 
     def evidence(self, name: str) -> GateReport:
         """The gate report that is a model version's evidence. Raises ``NotFound`` where it has none."""
