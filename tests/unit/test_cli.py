@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,3 +158,30 @@ def test_a_champion_of_another_endpoint_is_refused_before_anything_is_asked() ->
     result = run("route", "set", "--endpoint", "card-fraud", "--champion", "credit-line@1", "--reason", "x")
     assert result.exit_code == 1
     assert "--champion: must begin with card-fraud@" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["Card_Fraud", "card fraud", "card-fraud@1", "../models", "c"])
+def test_what_is_no_name_of_an_endpoint_is_said_before_anything_is_asked(name: str) -> None:
+    result = run("route", "show", "--endpoint", name)
+    assert result.exit_code == 2
+    assert "is no name of an endpoint" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("profile", "said"),
+    [(None, "You must specify a region"), ("nobody", "The config profile (nobody) could not be found")],
+)
+def test_a_stage_on_aws_without_region_or_profile_is_one_sentence(
+    profile: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    if profile:
+        monkeypatch.setenv("AWS_PROFILE", profile)
+    result = run("route", "show", "--endpoint", "card-fraud", "--stage", "dev")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error The stage dev cannot be reached: ")
+    assert said in result.stderr
+    assert "Set AWS_DEFAULT_REGION" in result.stderr

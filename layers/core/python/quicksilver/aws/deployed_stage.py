@@ -13,7 +13,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
 
 from quicksilver.aws.api import ApiClient, api_url
 from quicksilver.aws.clients import PARALLEL, STEADY
@@ -62,7 +62,13 @@ class DeployedStage:
         )
 
     def client(self, service: str, config: Config = STEADY) -> Any:
-        return self.session.client(service, endpoint_url=self.endpoint_url, config=config)
+        """A client of one of AWS's services. Raises ``Unavailable`` without a region, and for a profile that is not there."""
+        try:
+            return self.session.client(service, endpoint_url=self.endpoint_url, config=config)
+        except (NoRegionError, ProfileNotFound) as reason:
+            error = Unavailable(f"The stage {self.stage} cannot be reached: {reason}")
+            error.add_note("Set AWS_DEFAULT_REGION, or AWS_PROFILE to a profile that has a region.")
+            raise error from None
 
     @cached_property
     def outputs(self) -> Mapping[str, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
 
 from quicksilver.aws.deployed_stage import DeployedStage
+from quicksilver.contract import ENDPOINT_NAME_PATTERN
 from quicksilver.errors import FieldError, InvalidInput, Unavailable
 from quicksilver.local import deployment
 from quicksilver.local.emulator import Emulator
@@ -14,7 +16,18 @@ from quicksilver.local.emulator import Emulator
 LOCAL = deployment.STAGE
 
 StageOption = Annotated[str, typer.Option("--stage", help="The deployed stage to talk to.")]
-EndpointOption = Annotated[str, typer.Option("--endpoint", help="The endpoint, for example card-fraud.")]
+
+
+def _endpoint(name: str) -> str:
+    if not re.fullmatch(ENDPOINT_NAME_PATTERN, name):
+        raise typer.BadParameter(f"{name!r} is no name of an endpoint, such as card-fraud")
+    return name
+
+
+EndpointOption = Annotated[
+    str,
+    typer.Option("--endpoint", help="The endpoint, for example card-fraud.", callback=_endpoint),
+]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept in the history for ever.")]
 PersonOption = Annotated[
