@@ -132,7 +132,8 @@ def test_a_start_shows_its_plan_and_fixes_the_terms(quicksilver: Callable[..., R
     [
         (("--share", "101"), "--share: must be per cent, 0 to 100"),
         (("--share", "0.001"), "--share: must be per cent, 0 to 100, with two decimals at most"),
-        (("--share", "0"), "share_bp: Input should be greater than or equal to 1"),
+        (("--share", "0"), "--share: must leave entities to both arms"),
+        (("--share", "100"), "--share: must leave entities to both arms"),
         (("--share", "10", "--holdout", "-1"), "--holdout: must be per cent, 0 to 100"),
         (
             ("--share", "10", "--ripe-after", "7"),

@@ -24,7 +24,7 @@ from quicksilver.cli.stage import (
 from quicksilver.contract import contract_field_errors
 from quicksilver.errors import FieldError, InvalidInput, Unavailable
 from quicksilver.experiment_plan import Conclusion, Costs, Experiment, Measure, TermsWanted
-from quicksilver.routing import Route
+from quicksilver.routing import FULL_SHARE_BP, Route
 
 app = typer.Typer(no_args_is_help=True, help="Compare a challenger with the champion, by outcomes.")
 
@@ -99,6 +99,11 @@ def start(
     except ValidationError as error:
         raise InvalidInput("The experiment cannot be judged so.", contract_field_errors(error)) from None
     share_bp = typed_share_bp("--share", share)
+    if not 0 < share_bp < FULL_SHARE_BP:
+        raise InvalidInput(
+            "The experiment compares nothing.",
+            [FieldError("--share", "must leave entities to both arms: above 0 and below 100 per cent")],
+        )
     holdout_bp = None if holdout is None else typed_share_bp("--holdout", holdout)
     deployed = deployed_stage(stage, person)
     confirm(
