@@ -24,11 +24,11 @@ from rich.progress import Progress
 from scipy.stats import binomtest
 
 from bench import figures
-from quicksilver.experiment import Arms, Shares, judge
-from quicksilver.experiment_measures import Observations, estimates, sums_at
+from quicksilver.experiment.measures import Observations, estimates, sums_at
+from quicksilver.experiment.verdict import Arms, Shares, judge
 from quicksilver.experiment_plan import Measure, Terms, Verdict, implied_costs
-from quicksilver.experiment_report import WORDS
 from quicksilver.frame import Bools, Floats, Ints
+from quicksilver.reports.experiment import WORDS
 
 ENTITIES = 100_000
 REQUESTS_PER_SECOND = 50

@@ -26,9 +26,9 @@ from bench import figures
 from bench.simulated_traffic import Behaviour, Entities, Traffic, design_effect
 from quicksilver.guard_policy import Guards, Limits, Weights
 from quicksilver.instants import utc_iso
-from quicksilver.rollout import Look, Verdict, comparison_of, judge
+from quicksilver.rollout.look import Look, Verdict, comparison_of, judge
 from quicksilver.rollout_plan import Rollout
-from quicksilver.rollup import ArmCounts, ArmKey, Period
+from quicksilver.rollup.counts import ArmCounts, ArmKey, Period
 from quicksilver.routing import Role
 
 CHAMPION, CANARY = "card-fraud@1", "card-fraud@2"

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from quicksilver.experiment_data import Found
 from quicksilver.experiment_plan import Experiment, Terms, implied_costs
 from quicksilver.instants import utc_iso
+from quicksilver.reports.experiment_data import Found
 
 STARTED_MS = 1_790_000_000_000
 DAY_MS = 86_400_000

@@ -16,8 +16,8 @@ from quicksilver.aws.system import SystemClock
 from quicksilver.cli.rollout_report import read_report
 from quicksilver.errors import NotFound
 from quicksilver.guard_policy import Guards
-from quicksilver.rollout_decisions import Standing
-from quicksilver.rollout_page import render_rollout
+from quicksilver.reports.rollout_decisions import Standing
+from quicksilver.reports.rollout_page import render_rollout
 from tests.local_stack import eventually
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from quicksilver.guard_policy import Guards
 from quicksilver.history import GENESIS, Action, Entry
 from quicksilver.memory import MemoryAnnouncementCursor, MemoryAnnouncer
 from quicksilver.ports import Announcement
-from quicksilver.rollout import Verdict
-from quicksilver.rollout_registry import Rollouts
+from quicksilver.rollout.look import Verdict
+from quicksilver.rollout.moves import Rollouts
 from tests.approvals import ADA, GRACE, bring_to_approved
 from tests.rollouts import ROBOT, a_look, a_reading
 

@@ -13,7 +13,7 @@ from quicksilver.archive import ArchiveTable
 from quicksilver.cli import rollup
 from quicksilver.cli.app import app
 from quicksilver.memory import ManualClock, MemoryMetrics, MemoryRollupStore
-from quicksilver.rollup_fold import Fold
+from quicksilver.rollup.fold import Fold
 from quicksilver.stream_event import StreamRecord
 from tests.prediction_records import entry
 

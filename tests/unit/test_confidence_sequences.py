@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from scipy.special import lambertw
 from scipy.stats import binom
 
-from quicksilver.confidence_sequences import (
+from quicksilver.experiment.confidence_sequences import (
     entities_for,
     log_ratio_evidence,
     mixture_radius,

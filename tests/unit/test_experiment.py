@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from quicksilver.experiment import MIN_OF_CLASS, Arms, Judgement, Shares, entities_needed, judge
-from quicksilver.experiment_measures import NEVER, ArmSums, Observations, sums_at
+from quicksilver.experiment.measures import NEVER, ArmSums, Observations, sums_at
+from quicksilver.experiment.verdict import MIN_OF_CLASS, Arms, Judgement, Shares, entities_needed, judge
 from quicksilver.experiment_plan import Costs, Measure, Terms, Verdict, implied_costs
 
 SHARES = Shares.of(1_000, 100)

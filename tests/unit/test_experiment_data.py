@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from quicksilver.experiment_data import ExperimentData, find_experiment, read_experiment
-from quicksilver.experiment_measures import NEVER
+from quicksilver.experiment.measures import NEVER
+from quicksilver.reports.experiment_data import ExperimentData, find_experiment, read_experiment
 from quicksilver.routing import Arm, Role, Route
 from quicksilver.sql import archive_database
 from tests.experiments import DAY_MS, STARTED_MS, ArchiveLines, found

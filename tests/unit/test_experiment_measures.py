@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from scipy.stats import ks_2samp
 from sklearn.metrics import log_loss, roc_auc_score
 
-from quicksilver.experiment_measures import (
+from quicksilver.experiment.measures import (
     NEVER,
     SCORE_BINS,
     ArmSums,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from quicksilver.experiment_data import Found, read_experiment
-from quicksilver.experiment_page import render_experiment
 from quicksilver.experiment_plan import Conclusion, Measure, Verdict
-from quicksilver.experiment_report import LOOKS, ExperimentReport, report
+from quicksilver.reports.experiment import LOOKS, ExperimentReport, report
+from quicksilver.reports.experiment_data import Found, read_experiment
+from quicksilver.reports.experiment_page import render_experiment
 from quicksilver.sql import archive_database
 from tests.experiments import DAY_MS, STARTED_MS, ArchiveLines, found, population
 

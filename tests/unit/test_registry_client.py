@@ -16,7 +16,7 @@ from quicksilver.memory import ManualClock, MemoryArtifactStore, MemoryRegistryS
 from quicksilver.model_version import ModelVersion, State
 from quicksilver.registry import Registry, Stores
 from quicksilver.registry_api import RegistryApi
-from quicksilver.rollout import Verdict
+from quicksilver.rollout.look import Verdict
 from quicksilver.routing import Arm, Role
 from tests.approvals import ADA, GRACE, bring_to_approved, make_champion, policy, report
 from tests.in_process import InProcess

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from quicksilver.comparison import MOST_HISTORY, Comparison, Yardstick
 from quicksilver.guard_policy import GuardName, Guards, Limits, Weights
 from quicksilver.instants import epoch_ms, utc_iso
-from quicksilver.rollout import GuardReading, Look, Outcome, Verdict, look
+from quicksilver.rollout.comparison import MOST_HISTORY, Comparison, Yardstick
+from quicksilver.rollout.look import GuardReading, Look, Outcome, Verdict, look
+from quicksilver.rollout.sequential import Block
 from quicksilver.rollout_plan import Rollout
-from quicksilver.rollup import LATENCY_BINS, SCORE_BINS, ArmCounts, ArmKey, Period
+from quicksilver.rollup.counts import LATENCY_BINS, SCORE_BINS, ArmCounts, ArmKey, Period
 from quicksilver.routing import Role
-from quicksilver.sequential import Block
 
 MINUTE = 60_000
 START = epoch_ms("2026-11-26T12:00:00.000Z")

@@ -15,8 +15,8 @@ from quicksilver.errors import NotAllowed, Unavailable
 from quicksilver.history import Action
 from quicksilver.instants import epoch_ms
 from quicksilver.metrics import Metric
-from quicksilver.rollout import Look, Verdict
-from quicksilver.rollout_run import HISTORY_MS, RolloutRun
+from quicksilver.rollout.look import Look, Verdict
+from quicksilver.rollout.run import HISTORY_MS, RolloutRun
 from quicksilver.routing import Route
 from tests.approvals import GRACE
 from tests.rollouts import CANARY, CHAMPION, ENDPOINT, OTHER, ROBOT, Killed, Switch, World

@@ -15,7 +15,7 @@ from quicksilver.errors import InvalidInput
 from quicksilver.fallback import DegradedModel, ModelCause, ModelPolicy
 from quicksilver.features import Cause, Degraded
 from quicksilver.prediction import Status
-from quicksilver.rollup import (
+from quicksilver.rollup.counts import (
     LANES,
     LATENCY_BINS,
     LATENCY_BOUNDS_US,
@@ -28,7 +28,7 @@ from quicksilver.rollup import (
     periods,
     score_bin,
 )
-from quicksilver.rollup_record import count, read_record
+from quicksilver.rollup.record import count, read_record
 from quicksilver.routing import Role
 from tests.prediction_records import CANARY, CHAMPION, NOT_LOADED, NOW_MS, entry, prediction_record
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quicksilver.memory import ManualClock, MemoryMetrics, MemoryRollupStore
-from quicksilver.rollup_fold import Fold, Folded
+from quicksilver.rollup.fold import Fold, Folded
 from quicksilver.stream_event import stream_records
 from tests.handler_process import HandlerProcess
 

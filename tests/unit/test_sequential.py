@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from scipy.special import logsumexp
 from scipy.stats import binom, multinomial, norm
 
-from quicksilver.sequential import OCTILES, OTHER, RESHAPED, WORSE, Block, EProcess, Tilt
+from quicksilver.rollout.sequential import OCTILES, OTHER, RESHAPED, WORSE, Block, EProcess, Tilt
 
 RATES = st.floats(0.001, 0.999)
 FAMILIES = pytest.mark.parametrize("tilts", [WORSE, OTHER, RESHAPED], ids=["worse", "other", "reshaped"])

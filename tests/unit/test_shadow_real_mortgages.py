@@ -21,10 +21,10 @@ from quicksilver.instants import utc_iso
 from quicksilver.memory import MemoryArtifactStore
 from quicksilver.model_loader import ModelLoader
 from quicksilver.packing import pack
+from quicksilver.reports.shadow import compare
+from quicksilver.reports.shadow_replay import replay
 from quicksilver.routing import Arm, Role
-from quicksilver.shadow import ShadowScorer
-from quicksilver.shadow_replay import replay
-from quicksilver.shadow_report import compare
+from quicksilver.shadow.scoring import ShadowScorer
 from quicksilver.sql import archive_database
 from tests.real_mortgages import FILE, TRAINING_ROWS, features, hand_over
 from tests.shadows import ARRIVED_MS

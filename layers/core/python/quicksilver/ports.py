@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from quicksilver.history import Entry, Head
 from quicksilver.metrics import Metric
 from quicksilver.model_version import ModelVersion
-from quicksilver.rollup import Lane, LaneKey, Period
+from quicksilver.rollup.counts import Lane, LaneKey, Period
 from quicksilver.routing import Route
 
 if TYPE_CHECKING:  # the score function knows these ports, and judges no rollout
-    from quicksilver.rollout import Look
+    from quicksilver.rollout.look import Look
 
 
 class Clock(Protocol):

@@ -10,7 +10,7 @@ from quicksilver.experiment_plan import Conclusion, ShareBp, TermsWanted
 from quicksilver.gates.report import GateReport
 from quicksilver.guard_policy import Guards
 from quicksilver.model_version import ModelName, Reason, Sha256
-from quicksilver.rollout import Look
+from quicksilver.rollout.look import Look
 from quicksilver.rollout_plan import BakeSeconds, StepsBp
 from quicksilver.routing import FULL_SHARE_BP, Arm
 

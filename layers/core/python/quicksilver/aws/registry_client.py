@@ -27,7 +27,7 @@ from quicksilver.gates.report import GateReport
 from quicksilver.guard_policy import Guards
 from quicksilver.history import Entry
 from quicksilver.model_version import MODEL_NAME, ModelVersion
-from quicksilver.rollout import Look
+from quicksilver.rollout.look import Look
 from quicksilver.routing import Arm, Route
 
 _PAGE = 100

@@ -14,7 +14,7 @@ from quicksilver.aws.registry_client import RegistryClient
 from quicksilver.aws.system import SystemClock
 from quicksilver.bootstrap.emf import EmfMetrics
 from quicksilver.bootstrap.logs import configure_logging
-from quicksilver.rollout_run import RolloutRun
+from quicksilver.rollout.run import RolloutRun
 from quicksilver.settings import RolloutSettings
 
 

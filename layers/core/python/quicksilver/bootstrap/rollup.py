@@ -9,7 +9,7 @@ from quicksilver.aws.dynamodb_rollup import DynamoDBRollupStore
 from quicksilver.aws.system import SystemClock, pause
 from quicksilver.bootstrap.emf import EmfMetrics
 from quicksilver.bootstrap.logs import configure_logging
-from quicksilver.rollup_fold import Fold
+from quicksilver.rollup.fold import Fold
 from quicksilver.settings import RollupSettings
 
 

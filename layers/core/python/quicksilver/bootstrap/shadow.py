@@ -14,8 +14,8 @@ from quicksilver.bootstrap.logs import configure_logging
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.model_loader import ModelLoader, registered
 from quicksilver.settings import ShadowSettings
-from quicksilver.shadow import ShadowScorer
-from quicksilver.shadow_batch import ShadowBatches
+from quicksilver.shadow.batch import ShadowBatches
+from quicksilver.shadow.scoring import ShadowScorer
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def report(
 
     found = read_report(deployed_stage(stage), endpoint, number)
     if html is not None:
-        from quicksilver.experiment_page import render_experiment
+        from quicksilver.reports.experiment_page import render_experiment
 
         write_page(html, render_experiment(found))
     emit(found.document(), as_json=as_json, render=lambda: render(found))

@@ -14,8 +14,8 @@ from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
 from quicksilver.cli.output import progress_bar
 from quicksilver.errors import NotFound
-from quicksilver.experiment_data import find_experiment, read_experiment
-from quicksilver.experiment_report import WORDS, ExperimentReport, finite, report
+from quicksilver.reports.experiment import WORDS, ExperimentReport, finite, report
+from quicksilver.reports.experiment_data import find_experiment, read_experiment
 from quicksilver.sql import archive_database
 
 

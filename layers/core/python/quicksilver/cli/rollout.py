@@ -24,7 +24,7 @@ from quicksilver.cli.stage import (
     deployed_stage,
 )
 from quicksilver.errors import FieldError, InvalidInput, NotFound
-from quicksilver.rollout_run import look_at
+from quicksilver.rollout.run import look_at
 from quicksilver.routing import Route
 
 app = typer.Typer(no_args_is_help=True, help="Move a model canary step by step, guarded.")
@@ -179,7 +179,7 @@ def report(
 
     found = read_report(deployed_stage(stage), endpoint, number, now_ms=SystemClock().now_ms())
     if html is not None:
-        from quicksilver.rollout_page import render_rollout
+        from quicksilver.reports.rollout_page import render_rollout
 
         write_page(html, render_rollout(found))
     emit(found.model_dump(mode="json"), as_json=as_json, render=lambda: render(found))

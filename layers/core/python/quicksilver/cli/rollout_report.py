@@ -12,8 +12,8 @@ from quicksilver.cli.rollout_plan import share_text
 from quicksilver.cli.rollout_tables import guards_table
 from quicksilver.errors import NotFound
 from quicksilver.model_version import who
-from quicksilver.rollout_decisions import Decision, find_rollout, rollout_numbers
-from quicksilver.rollout_report import ArmTotal, RolloutReport, gone_words, report
+from quicksilver.reports.rollout import ArmTotal, RolloutReport, gone_words, report
+from quicksilver.reports.rollout_decisions import Decision, find_rollout, rollout_numbers
 
 
 def read_report(deployed: DeployedStage, endpoint: str, number: int | None, *, now_ms: int) -> RolloutReport:

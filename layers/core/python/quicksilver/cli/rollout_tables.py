@@ -12,7 +12,7 @@ from quicksilver.cli.model_registry import facts
 from quicksilver.cli.rollout_plan import in_words, share_text
 from quicksilver.history import Action, Entry
 from quicksilver.model_version import who
-from quicksilver.rollout import GuardReading, Look, Outcome, Verdict
+from quicksilver.rollout.look import GuardReading, Look, Outcome, Verdict
 from quicksilver.routing import Route
 
 _OUTCOMES = {

@@ -33,7 +33,7 @@ from quicksilver.package import Package, read_contract
 from quicksilver.routing import Arm, Role
 
 if TYPE_CHECKING:
-    from quicksilver.shadow_report import ShadowReport
+    from quicksilver.reports.shadow import ShadowReport
     from quicksilver.sql import ArchiveDatabase
 
 # What reports compute with (duckdb, numpy, matplotlib) is imported when they run: other commands would wait for nothing.
@@ -144,7 +144,7 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Run a model over the archived vectors of the last days, on this machine, before it sees live traffic."""
-    from quicksilver.shadow_replay import replay as replay_archive
+    from quicksilver.reports.shadow_replay import replay as replay_archive
 
     if (model is None) == (package is None):
         raise InvalidInput("Name one model to replay.", [FieldError("--model or --package", "exactly one")])
@@ -191,8 +191,8 @@ def _replayed(
     """The arm to score by, how a person knows it, and what scores."""
     from quicksilver.evaluator import LightGBMEvaluator
     from quicksilver.model_loader import ModelLoader
-    from quicksilver.shadow import ShadowScorer
-    from quicksilver.shadow_replay import PackageBeside
+    from quicksilver.reports.shadow_replay import PackageBeside
+    from quicksilver.shadow.scoring import ShadowScorer
 
     store: Any = deployed.artifacts
     if model is not None:
@@ -254,7 +254,7 @@ def _compare(
     until_ms: int,
     cutoff: float | None,
 ) -> ShadowReport:
-    from quicksilver.shadow_report import compare
+    from quicksilver.reports.shadow import compare
 
     def contract_of(package: str, fingerprint: str) -> Contract:
         return read_contract(
@@ -276,14 +276,14 @@ def _compare(
 def _write(found: ShadowReport, path: Path | None) -> None:
     if path is None:
         return
-    from quicksilver.shadow_page import render_html
+    from quicksilver.reports.shadow_page import render_html
 
     write_page(path, render_html(found))
 
 
 def shown(found: ShadowReport) -> RenderableType:
     """A report for a terminal of 100 columns."""
-    from quicksilver.shadow_page import between, flipping, headline, percent
+    from quicksilver.reports.shadow_page import between, flipping, headline, percent
 
     facts = Table(show_header=False, box=None)
     coverage = found.coverage

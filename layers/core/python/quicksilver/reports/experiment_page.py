@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from quicksilver.drawing import BAD, CHAMPION, MODEL, QUIET, drawing
-from quicksilver.experiment import RATIO_ALPHA, Ratio
-from quicksilver.experiment_measures import BIN_WIDTH, SCORE_BINS
+from quicksilver.experiment.measures import BIN_WIDTH, SCORE_BINS
+from quicksilver.experiment.verdict import RATIO_ALPHA, Ratio
 from quicksilver.experiment_plan import Verdict
-from quicksilver.experiment_report import DAY_MS, WORDS, ExperimentReport, finite
 from quicksilver.instants import utc_iso
 from quicksilver.report_page import Badge, PageTable, Picture, Section, render_page
+from quicksilver.reports.experiment import DAY_MS, WORDS, ExperimentReport, finite
 
 _BADGES = {
     Verdict.WIN: Badge("pass", "win"),

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quicksilver.confidence_sequences import entities_for, log_ratio_evidence, mixture_radius
-from quicksilver.experiment_measures import ArmSums, estimates
+from quicksilver.experiment.confidence_sequences import entities_for, log_ratio_evidence, mixture_radius
+from quicksilver.experiment.measures import ArmSums, estimates
 from quicksilver.experiment_plan import Measure, Terms, Verdict
 from quicksilver.frame import Bools, Floats, Ints
 from quicksilver.routing import FULL_SHARE_BP

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from quicksilver.experiment import Arms
-from quicksilver.experiment_measures import NEVER, Observations, sums_at
+from quicksilver.experiment.measures import NEVER, Observations, sums_at
+from quicksilver.experiment.verdict import Arms
 from quicksilver.experiment_plan import Experiment
 from quicksilver.frame import Ints
 from quicksilver.routing import Route

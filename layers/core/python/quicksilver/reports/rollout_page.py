@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from quicksilver.model_version import who
 from quicksilver.report_page import Badge, PageTable, Section, render_page
-from quicksilver.rollout_decisions import Decision, Standing
-from quicksilver.rollout_pictures import guard, latency, scores, shares
+from quicksilver.reports.rollout import ArmTotal, GuardSeries, RolloutReport, gone_words
+from quicksilver.reports.rollout_decisions import Decision, Standing
+from quicksilver.reports.rollout_pictures import guard, latency, scores, shares
 from quicksilver.rollout_plan import Rollout
-from quicksilver.rollout_report import ArmTotal, GuardSeries, RolloutReport, gone_words
 
 _ABOUT_GUARDS = (
     "Each guard is folded anew from the rollup as it is now, as the rollout itself does at every look. Where a value is beyond its limit "

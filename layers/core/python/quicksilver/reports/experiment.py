@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from quicksilver.experiment import (
+from quicksilver.experiment.verdict import (
     BETTER,
     MIN_ENTITIES,
     MIN_OF_CLASS,
@@ -20,10 +20,10 @@ from quicksilver.experiment import (
     entities_needed,
     judge,
 )
-from quicksilver.experiment_data import ExperimentData, Found
 from quicksilver.experiment_plan import Conclusion, Measure, Number, Verdict
 from quicksilver.frame import Ints
 from quicksilver.instants import utc_iso
+from quicksilver.reports.experiment_data import ExperimentData, Found
 
 LOOKS = 240
 """Moments at which the picture over time looks back."""

@@ -14,9 +14,9 @@ from itertools import accumulate
 from operator import add
 
 from quicksilver.guard_policy import GuardName
-from quicksilver.rollup import ArmCounts, ArmKey, Period
+from quicksilver.rollout.sequential import OCTILES, OTHER, RESHAPED, WORSE, Block, EProcess, Tilt
+from quicksilver.rollup.counts import ArmCounts, ArmKey, Period
 from quicksilver.routing import Role
-from quicksilver.sequential import OCTILES, OTHER, RESHAPED, WORSE, Block, EProcess, Tilt
 
 SLOW_SHARE = 0.01
 """Answers in the bins beyond the champion's 99th percentile are slow."""

@@ -1,4 +1,4 @@
-"""The shadow report for people: sentences, tables and pictures of what ``shadow_report`` counted."""
+"""The shadow report for people: sentences, tables and pictures of what ``reports.shadow`` counted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from quicksilver.drawing import BAD, CHAMPION, MODEL, QUIET, drawing
 from quicksilver.report_page import PageTable, Picture, Section, render_page
-from quicksilver.shadow_report import Flips, Segment, ShadowReport
+from quicksilver.reports.shadow import Flips, Segment, ShadowReport
 
 SEGMENTS = 15
 """How many segments are shown; the report itself has all."""

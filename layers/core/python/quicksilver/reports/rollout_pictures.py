@@ -12,9 +12,9 @@ from quicksilver.drawing import BAD, CATEGORY, CHAMPION, MODEL, QUIET, drawing, 
 from quicksilver.guard_policy import GuardName
 from quicksilver.instants import epoch_ms
 from quicksilver.report_page import Picture
-from quicksilver.rollout_registry import Move
-from quicksilver.rollout_report import ArmTotal, GuardSeries, RolloutReport
-from quicksilver.rollup import LATENCY_BOUNDS_US, SCORE_BINS
+from quicksilver.reports.rollout import ArmTotal, GuardSeries, RolloutReport
+from quicksilver.rollout.moves import Move
+from quicksilver.rollup.counts import LATENCY_BOUNDS_US, SCORE_BINS
 from quicksilver.routing import FULL_SHARE_BP
 
 _LINES = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from quicksilver.instants import utc_iso
-from quicksilver.rollup import (
+from quicksilver.rollup.counts import (
     LATENCY_BINS,
     LATENCY_BOUNDS_US,
     SCORE_BINS,

@@ -14,7 +14,7 @@ from quicksilver.archive import SHADOW_SCORES
 from quicksilver.package import Package
 from quicksilver.ports import ArtifactStore
 from quicksilver.routing import Arm
-from quicksilver.shadow import ScoredVector, ShadowScorer
+from quicksilver.shadow.scoring import ScoredVector, ShadowScorer
 from quicksilver.sql import ArchiveDatabase
 
 PAGE = 5_000

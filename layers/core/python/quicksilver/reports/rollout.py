@@ -13,16 +13,16 @@ from itertools import groupby
 
 from pydantic import BaseModel, ConfigDict
 
-from quicksilver.comparison import NOTHING, Comparison, canary_counts, champion_counts
 from quicksilver.guard_policy import GuardName
 from quicksilver.instants import utc_iso
 from quicksilver.model_version import ModelName, who
 from quicksilver.ports import RollupStore
-from quicksilver.rollout import GuardReading, comparison_of, readings
-from quicksilver.rollout_decisions import Decision, FoundRollout, Standing
+from quicksilver.reports.rollout_decisions import Decision, FoundRollout, Standing
+from quicksilver.rollout.comparison import NOTHING, Comparison, canary_counts, champion_counts
+from quicksilver.rollout.look import GuardReading, comparison_of, readings
+from quicksilver.rollout.run import HISTORY_MS
 from quicksilver.rollout_plan import Rollout
-from quicksilver.rollout_run import HISTORY_MS
-from quicksilver.rollup import KEEP_DAYS, LATENCY_BOUNDS_US, ArmCounts, Period
+from quicksilver.rollup.counts import KEEP_DAYS, LATENCY_BOUNDS_US, ArmCounts, Period
 from quicksilver.routing import Role
 
 POINTS = 400

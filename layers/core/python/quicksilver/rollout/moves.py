@@ -21,7 +21,7 @@ from quicksilver.history import Action, Entry, Head
 from quicksilver.model_version import ModelVersion
 from quicksilver.registry import Registry
 from quicksilver.registry_commit import Decision
-from quicksilver.rollout import Look, Verdict
+from quicksilver.rollout.look import Look, Verdict
 from quicksilver.rollout_plan import Rollout
 from quicksilver.route_draft import RouteDraft, beside_champion, champion_alone, crowned, free_champion
 from quicksilver.routing import Arm, Role, Route

@@ -1,0 +1,1 @@
+"""Rollouts: the look that judges one, what moves it, and the run that looks every minute."""

@@ -1,0 +1,1 @@
+"""The rollup: what each arm did in each period, counted from the prediction stream, each record once."""

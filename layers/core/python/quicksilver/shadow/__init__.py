@@ -1,0 +1,1 @@
+"""Shadows: model versions that score what others answer, from the prediction stream."""
