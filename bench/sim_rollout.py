@@ -28,7 +28,7 @@ from quicksilver.guard_policy import Guards, Limits, Weights
 from quicksilver.instants import utc_iso
 from quicksilver.rollout.look import Look, Verdict, comparison_of, judge
 from quicksilver.rollout_plan import Rollout
-from quicksilver.rollup.counts import ArmCounts, ArmKey, Period
+from quicksilver.rollup_counts import ArmCounts, ArmKey, Period
 from quicksilver.routing import Role
 
 CHAMPION, CANARY = "card-fraud@1", "card-fraud@2"

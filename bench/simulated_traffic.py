@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quicksilver.rollup.counts import LATENCY_BINS, SCORE_BINS, ArmCounts
+from quicksilver.rollup_counts import LATENCY_BINS, SCORE_BINS, ArmCounts
 
 Floats = NDArray[np.float64]
 

@@ -25,9 +25,9 @@ from quicksilver.model_version import ModelVersion, State
 from quicksilver.ports import Change
 from quicksilver.registry import Registry, Stores
 from quicksilver.rollout.look import GuardReading, Look, Verdict
-from quicksilver.rollout.moves import Rollouts
 from quicksilver.rollout.run import RolloutRun
-from quicksilver.rollup.counts import LATENCY_BINS, SCORE_BINS, ArmCounts, ArmKey, Period
+from quicksilver.rollout_registry import Rollouts
+from quicksilver.rollup_counts import LATENCY_BINS, SCORE_BINS, ArmCounts, ArmKey, Period
 from quicksilver.routing import FULL_SHARE_BP, Role, Route, sole_champion
 from tests.approvals import ADA, GRACE
 

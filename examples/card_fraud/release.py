@@ -22,7 +22,7 @@ from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.errors import QuicksilverError, Unavailable
 from quicksilver.guard_policy import Guards, Limits
 from quicksilver.history import Action, Entry
-from quicksilver.rollout.moves import Move
+from quicksilver.rollout_registry import Move
 
 Say = Callable[[str], None]
 

@@ -12,9 +12,9 @@ from quicksilver.aws.system import pause
 from quicksilver.errors import Conflict, Unavailable
 from quicksilver.memory import ManualClock, MemoryMetrics
 from quicksilver.ports import RollupStore
-from quicksilver.rollup.counts import LANES, ArmCounts, ArmKey, Lane, LaneKey, Period
 from quicksilver.rollup.fold import Fold
 from quicksilver.rollup.record import count, read_record
+from quicksilver.rollup_counts import LANES, ArmCounts, ArmKey, Lane, LaneKey, Period
 from quicksilver.routing import Role
 from quicksilver.stream_event import StreamRecord
 from tests.prediction_records import CANARY, CHAMPION, NOT_LOADED, NOW_MS, entry

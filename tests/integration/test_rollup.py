@@ -23,9 +23,9 @@ from quicksilver.cli.app import app
 from quicksilver.errors import Unavailable
 from quicksilver.memory import MemoryMetrics
 from quicksilver.ports import RollupStore
-from quicksilver.rollup.counts import Lane, Period
 from quicksilver.rollup.fold import Fold
 from quicksilver.rollup.recount import differences, recount
+from quicksilver.rollup_counts import Lane, Period
 from quicksilver.sql import archive_database
 from quicksilver.stream_event import stream_records
 from tests.local_stack import eventually

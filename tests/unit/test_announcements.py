@@ -21,7 +21,7 @@ from quicksilver.history import GENESIS, Action, Entry
 from quicksilver.memory import MemoryAnnouncementCursor, MemoryAnnouncer
 from quicksilver.ports import Announcement
 from quicksilver.rollout.look import Verdict
-from quicksilver.rollout.moves import Rollouts
+from quicksilver.rollout_registry import Rollouts
 from tests.approvals import ADA, GRACE, bring_to_approved
 from tests.rollouts import ROBOT, a_look, a_reading
 

@@ -14,7 +14,7 @@ from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.errors import InvalidQuery
 from quicksilver.prediction import PredictionRecord
 from quicksilver.scoring import Caller
-from quicksilver.shadow.score import ShadowScore
+from quicksilver.shadow_score import ShadowScore
 from quicksilver.sql import archive_database, query_archive, tables_named
 
 if TYPE_CHECKING:

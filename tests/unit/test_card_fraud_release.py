@@ -168,8 +168,6 @@ def entry(number: int, action: Action, move: str | None = None, canary_bp: int |
 class Grace:
     """A stage on which one entry of a history comes with each look. It says what a look came to."""
 
-    rollout_function = "rollout"
-
     def __init__(self, to_come: list[Entry], says: str = "hold: not yet.") -> None:
         # Another rollout's entry, from before, is none of ours.
         other = entry(1, Action.ROUTED, "completed")
@@ -184,6 +182,9 @@ class Grace:
 
     def start_rollout(self, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(rollout=SimpleNamespace(number=3))
+
+    def function(self, service: str) -> str:
+        return service
 
     def history(self, _: str) -> list[Entry]:
         return list(self._known)

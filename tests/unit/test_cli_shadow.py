@@ -14,7 +14,7 @@ from quicksilver.archive import PREDICTIONS, SHADOW_SCORES, ArchiveTable
 from quicksilver.cli import app as cli
 from quicksilver.package_files import write_package
 from quicksilver.registry import Registry
-from quicksilver.shadow.moves import add_shadow, remove_shadow
+from quicksilver.shadow_registry import add_shadow, remove_shadow
 from tests.approvals import ADA, policy
 from tests.shadows import demanding_package
 
@@ -161,7 +161,7 @@ def test_the_live_report_is_the_replays(
     archive: Archive, bench: Bench, second: str, second_package: Package
 ) -> None:
     from quicksilver.evaluator import LightGBMEvaluator
-    from quicksilver.shadow.score import ShadowScore
+    from quicksilver.shadow_score import ShadowScore
 
     evaluator = LightGBMEvaluator(second_package.model_text)
     for row in archive.lines[PREDICTIONS.name]:

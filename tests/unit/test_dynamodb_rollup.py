@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from quicksilver.aws.dynamodb_rollup import DynamoDBRollupStore
 from quicksilver.errors import Conflict, Unavailable
-from quicksilver.rollup.counts import Lane, LaneKey
+from quicksilver.rollup_counts import Lane, LaneKey
 
 KEY = LaneKey("card-fraud", 0, 3)
 CALLS: dict[str, Callable[[DynamoDBRollupStore], object]] = {

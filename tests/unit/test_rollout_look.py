@@ -16,7 +16,7 @@ from quicksilver.rollout.comparison import MOST_HISTORY, Comparison, Yardstick
 from quicksilver.rollout.look import GuardReading, Look, Outcome, Verdict, look
 from quicksilver.rollout.sequential import Block
 from quicksilver.rollout_plan import Rollout
-from quicksilver.rollup.counts import LATENCY_BINS, SCORE_BINS, ArmCounts, ArmKey, Period
+from quicksilver.rollup_counts import LATENCY_BINS, SCORE_BINS, ArmCounts, ArmKey, Period
 from quicksilver.routing import Role
 
 MINUTE = 60_000

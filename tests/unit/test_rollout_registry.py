@@ -17,11 +17,11 @@ from quicksilver.model_version import Override, State
 from quicksilver.ports import Change
 from quicksilver.registry_audit import audit
 from quicksilver.rollout.look import Look, Verdict
-from quicksilver.rollout.moves import NEWS_PAGE, Rollouts
 from quicksilver.rollout_plan import Rollout
+from quicksilver.rollout_registry import NEWS_PAGE, Rollouts
 from quicksilver.route_draft import RouteDraft
 from quicksilver.routing import FULL_SHARE_BP, Arm, Role, Route, sole_champion
-from quicksilver.shadow.moves import add_shadow
+from quicksilver.shadow_registry import add_shadow
 from tests.approvals import ADA, GRACE, bring_to_approved
 from tests.rollouts import ROBOT, a_look, a_reading
 

@@ -15,9 +15,9 @@ from quicksilver.reports.rollout import DAY_MS, POINTS, RolloutReport, report
 from quicksilver.reports.rollout_decisions import FoundRollout, Standing, find_rollout, rollout_numbers
 from quicksilver.reports.rollout_page import render_rollout
 from quicksilver.rollout.look import Verdict, look
-from quicksilver.rollout.moves import Move
 from quicksilver.rollout.run import HISTORY_MS
-from quicksilver.rollup.counts import LATENCY_BOUNDS_US, SCORE_BINS, ArmCounts, ArmKey, Period
+from quicksilver.rollout_registry import Move
+from quicksilver.rollup_counts import LATENCY_BOUNDS_US, SCORE_BINS, ArmCounts, ArmKey, Period
 from quicksilver.routing import Role
 from tests.approvals import GRACE
 from tests.rollouts import CANARY, CHAMPION, ENDPOINT, MINUTE_MS, REQUESTS, World, counts

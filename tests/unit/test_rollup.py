@@ -15,7 +15,8 @@ from quicksilver.errors import InvalidInput
 from quicksilver.fallback import DegradedModel, ModelCause, ModelPolicy
 from quicksilver.features import Cause, Degraded
 from quicksilver.prediction import Status
-from quicksilver.rollup.counts import (
+from quicksilver.rollup.record import count, read_record
+from quicksilver.rollup_counts import (
     LANES,
     LATENCY_BINS,
     LATENCY_BOUNDS_US,
@@ -28,7 +29,6 @@ from quicksilver.rollup.counts import (
     periods,
     score_bin,
 )
-from quicksilver.rollup.record import count, read_record
 from quicksilver.routing import Role
 from tests.prediction_records import CANARY, CHAMPION, NOT_LOADED, NOW_MS, entry, prediction_record
 

@@ -18,8 +18,8 @@ from quicksilver.instants import utc_iso
 from quicksilver.memory import ManualClock, MemoryMetrics, MemoryRollupStore
 from quicksilver.metrics import Metric
 from quicksilver.prediction import Status
-from quicksilver.rollup.counts import Lane, LaneKey, Period
 from quicksilver.rollup.fold import Fold, Folded
+from quicksilver.rollup_counts import Lane, LaneKey, Period
 from quicksilver.routing import Role
 from quicksilver.stream_event import StreamRecord
 from tests.prediction_records import CANARY, CHAMPION, NOT_LOADED, NOW_MS, entry

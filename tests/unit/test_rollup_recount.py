@@ -16,9 +16,9 @@ from quicksilver.contract import MissingPolicy
 from quicksilver.features import Cause, Degraded
 from quicksilver.memory import ManualClock, MemoryMetrics, MemoryRollupStore
 from quicksilver.prediction import Status
-from quicksilver.rollup.counts import LATENCY_BOUNDS_US, SCORE_BOUNDS, ArmKey, Period
 from quicksilver.rollup.fold import Fold
 from quicksilver.rollup.recount import differences, recount
+from quicksilver.rollup_counts import LATENCY_BOUNDS_US, SCORE_BOUNDS, ArmKey, Period
 from quicksilver.routing import Role
 from quicksilver.sql import archive_database
 from quicksilver.stream_event import StreamRecord

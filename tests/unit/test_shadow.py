@@ -17,8 +17,8 @@ from quicksilver.model_loader import ModelLoader, registered
 from quicksilver.package import CONTRACT, MODEL
 from quicksilver.routing import Arm, Role
 from quicksilver.scoring import Caller
-from quicksilver.shadow.score import ShadowError
 from quicksilver.shadow.scoring import RETRY_MS, ScoredVector, ShadowScorer
+from quicksilver.shadow_score import ShadowError
 from tests.approvals import ADA
 from tests.shadows import demanding_package, reordered_package
 

@@ -21,8 +21,8 @@ from quicksilver.model_loader import ModelLoader, registered
 from quicksilver.routing import Arm, Role
 from quicksilver.scoring import Caller
 from quicksilver.shadow.batch import ROUTE_AGE_MS, BatchResult, ShadowBatches
-from quicksilver.shadow.moves import add_shadow, remove_shadow
 from quicksilver.shadow.scoring import ShadowScorer
+from quicksilver.shadow_registry import add_shadow, remove_shadow
 from quicksilver.stream_event import stream_batch
 from tests.approvals import ADA, GRACE, bring_to_approved
 from tests.shadows import ARRIVED_MS, SHARD, demanding_package, kinesis_event

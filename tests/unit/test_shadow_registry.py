@@ -17,7 +17,7 @@ from quicksilver.registry_api import RegistryApi
 from quicksilver.rollout_plan import Rollout
 from quicksilver.route_draft import RouteDraft
 from quicksilver.routing import Arm, Role, Route
-from quicksilver.shadow.moves import add_shadow, remove_shadow
+from quicksilver.shadow_registry import add_shadow, remove_shadow
 from tests.approvals import ADA, GRACE, bring_to_approved, policy, report
 from tests.conftest import contract_content
 from tests.shadows import demanding_package, reordered_package, train_on_fewer

@@ -23,8 +23,8 @@ from quicksilver.reports.shadow import ShadowReport, compare
 from quicksilver.reports.shadow_page import flipping, headline, render_html
 from quicksilver.reports.shadow_replay import PackageBeside, replay
 from quicksilver.routing import Arm, Role
-from quicksilver.shadow.score import ShadowError, ShadowScore
 from quicksilver.shadow.scoring import ShadowScorer
+from quicksilver.shadow_score import ShadowError, ShadowScore
 from quicksilver.sql import ArchiveDatabase, archive_database
 from tests.conftest import contract_content
 from tests.shadows import ARRIVED_MS, reordered_package

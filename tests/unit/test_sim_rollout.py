@@ -23,7 +23,7 @@ from bench.sim_rollout import (
 from bench.simulated_traffic import Behaviour, Entities, Traffic, design_effect
 from quicksilver.rollout.look import Look, Verdict, look
 from quicksilver.rollout_plan import Rollout
-from quicksilver.rollup.counts import ArmCounts, Period
+from quicksilver.rollup_counts import ArmCounts, Period
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 MINUTES = [(float(minute), minute + 1.0) for minute in range(200)]

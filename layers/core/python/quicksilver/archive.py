@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from quicksilver.outcomes import Outcome
 from quicksilver.prediction import PredictionRecord
-from quicksilver.shadow.score import ShadowScore
+from quicksilver.shadow_score import ShadowScore
 
 PREDICTIONS_PREFIX = "predictions/"
 """Where the stream's records are delivered in the archive bucket."""

@@ -20,7 +20,7 @@ from quicksilver.ports import (
     Hold,
     LogEntry,
 )
-from quicksilver.rollup.counts import Lane, LaneKey, Period, periods
+from quicksilver.rollup_counts import Lane, LaneKey, Period, periods
 from quicksilver.routing import Route
 
 

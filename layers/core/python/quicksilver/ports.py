@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from quicksilver.history import Entry, Head
 from quicksilver.metrics import Metric
 from quicksilver.model_version import ModelVersion
-from quicksilver.rollup.counts import Lane, LaneKey, Period
+from quicksilver.rollup_counts import Lane, LaneKey, Period
 from quicksilver.routing import Route
 
 if TYPE_CHECKING:  # the score function knows these ports, and judges no rollout

@@ -71,9 +71,9 @@ from quicksilver.registry_bodies import (
     StartExperiment,
     StartRollout,
 )
-from quicksilver.rollout.moves import Rollouts
+from quicksilver.rollout_registry import Rollouts
 from quicksilver.routing import Route
-from quicksilver.shadow.moves import add_shadow, remove_shadow
+from quicksilver.shadow_registry import add_shadow, remove_shadow
 
 logger = logging.getLogger(__name__)
 

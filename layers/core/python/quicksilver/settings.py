@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from quicksilver.contract import EndpointName
 from quicksilver.gates.policy import Policy
-from quicksilver.rollup.counts import KEEP_DAYS
+from quicksilver.rollup_counts import KEEP_DAYS
 
 Name = Annotated[str, Field(min_length=1)]
 

@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from quicksilver.errors import Conflict, Unavailable
 from quicksilver.instants import utc_iso
-from quicksilver.rollup.counts import LANES, ArmCounts, ArmKey, Lane, LaneKey, Period, periods
+from quicksilver.rollup_counts import LANES, ArmCounts, ArmKey, Lane, LaneKey, Period, periods
 from quicksilver.routing import Role
 
 Read = TypeVar("Read")

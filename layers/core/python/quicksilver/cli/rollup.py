@@ -20,8 +20,8 @@ from quicksilver.cli.output import JsonOption, emit, explains_errors, fail, prog
 from quicksilver.cli.stage import EndpointOption, StageOption, deployed_stage
 from quicksilver.errors import NotFound
 from quicksilver.instants import utc_iso
-from quicksilver.rollup.counts import Period
 from quicksilver.rollup.recount import differences, recount
+from quicksilver.rollup_counts import Period
 from quicksilver.sql import archive_database
 
 app = typer.Typer(no_args_is_help=True, help="What each arm did in each period, counted from the stream.")

@@ -22,7 +22,7 @@ from quicksilver.rollout.comparison import NOTHING, Comparison, canary_counts, c
 from quicksilver.rollout.look import GuardReading, comparison_of, readings
 from quicksilver.rollout.run import HISTORY_MS
 from quicksilver.rollout_plan import Rollout
-from quicksilver.rollup.counts import KEEP_DAYS, LATENCY_BOUNDS_US, ArmCounts, Period
+from quicksilver.rollup_counts import KEEP_DAYS, LATENCY_BOUNDS_US, ArmCounts, Period
 from quicksilver.routing import Role
 
 POINTS = 400

@@ -12,8 +12,8 @@ from quicksilver.history import Action, Entry
 from quicksilver.instants import epoch_ms
 from quicksilver.model_version import Identity, ModelName
 from quicksilver.rollout.look import Look, Verdict
-from quicksilver.rollout.moves import Move
 from quicksilver.rollout_plan import Rollout
+from quicksilver.rollout_registry import Move
 from quicksilver.routing import Route
 
 

@@ -13,8 +13,8 @@ from quicksilver.guard_policy import GuardName
 from quicksilver.instants import epoch_ms
 from quicksilver.report_page import Picture
 from quicksilver.reports.rollout import ArmTotal, GuardSeries, RolloutReport
-from quicksilver.rollout.moves import Move
-from quicksilver.rollup.counts import LATENCY_BOUNDS_US, SCORE_BINS
+from quicksilver.rollout_registry import Move
+from quicksilver.rollup_counts import LATENCY_BOUNDS_US, SCORE_BINS
 from quicksilver.routing import FULL_SHARE_BP
 
 _LINES = {

@@ -1,1 +1,1 @@
-"""Rollouts: the look that judges one, what moves it, and the run that looks every minute."""
+"""Rollouts: the statistics, the look that judges one, and the run that looks every minute."""

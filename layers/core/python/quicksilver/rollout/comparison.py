@@ -15,7 +15,7 @@ from operator import add
 
 from quicksilver.guard_policy import GuardName
 from quicksilver.rollout.sequential import OCTILES, OTHER, RESHAPED, WORSE, Block, EProcess, Tilt
-from quicksilver.rollup.counts import ArmCounts, ArmKey, Period
+from quicksilver.rollup_counts import ArmCounts, ArmKey, Period
 from quicksilver.routing import Role
 
 SLOW_SHARE = 0.01

@@ -18,7 +18,7 @@ from quicksilver.guard_policy import GuardName, Guards
 from quicksilver.instants import epoch_ms
 from quicksilver.rollout.comparison import Comparison, Matched, canary_counts, champion_counts
 from quicksilver.rollout_plan import Rollout
-from quicksilver.rollup.counts import Period
+from quicksilver.rollup_counts import Period
 from quicksilver.routing import FULL_SHARE_BP
 
 HARD_FAILURE_PERIODS = 3

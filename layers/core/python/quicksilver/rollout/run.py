@@ -17,7 +17,7 @@ from quicksilver.instants import epoch_ms
 from quicksilver.metrics import Metric
 from quicksilver.ports import Clock, Metrics, RegistryStore, RolloutDecisions, RollupStore
 from quicksilver.rollout.look import Look, Verdict, look
-from quicksilver.rollout.moves import NEWS_PAGE, is_news
+from quicksilver.rollout_registry import NEWS_PAGE, is_news
 from quicksilver.routing import Route
 
 logger = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""The rollup: what each arm did in each period, counted from the prediction stream, each record once."""
+"""The rollup: prediction records folded into counts, each once, and the recount that proves it."""

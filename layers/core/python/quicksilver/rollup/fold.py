@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 from quicksilver.errors import Conflict, FieldError, InvalidInput, Unavailable
 from quicksilver.metrics import Metric
 from quicksilver.ports import Clock, Metrics, RollupStore
-from quicksilver.rollup.counts import LaneKey, merged
 from quicksilver.rollup.record import Counted, count, read_record
+from quicksilver.rollup_counts import LaneKey, merged
 from quicksilver.stream_event import StreamRecord
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from quicksilver.errors import FieldError, InvalidInput
 from quicksilver.fallback import ModelCause
 from quicksilver.model_version import ModelName
 from quicksilver.prediction import Status
-from quicksilver.rollup.counts import (
+from quicksilver.rollup_counts import (
     LANES,
     LATENCY_BINS,
     SCORE_BINS,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from quicksilver.instants import utc_iso
-from quicksilver.rollup.counts import (
+from quicksilver.rollup_counts import (
     LATENCY_BINS,
     LATENCY_BOUNDS_US,
     SCORE_BINS,

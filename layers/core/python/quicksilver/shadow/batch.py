@@ -14,8 +14,8 @@ from quicksilver.errors import InvalidInput, Unavailable
 from quicksilver.metrics import Metric
 from quicksilver.ports import Clock, Metrics, RegistryStore, ShadowScoreStore
 from quicksilver.routing import Arm
-from quicksilver.shadow.score import ShadowScore
 from quicksilver.shadow.scoring import ScoredVector, ShadowScorer
+from quicksilver.shadow_score import ShadowScore
 from quicksilver.stream_event import StreamBatch
 
 logger = logging.getLogger(__name__)

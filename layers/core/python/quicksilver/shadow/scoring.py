@@ -31,7 +31,7 @@ from quicksilver.model_version import ModelName, Sha256
 from quicksilver.package import read_contract
 from quicksilver.ports import ArtifactStore, Clock
 from quicksilver.routing import Arm
-from quicksilver.shadow.score import ShadowError, ShadowScore
+from quicksilver.shadow_score import ShadowError, ShadowScore
 
 logger = logging.getLogger(__name__)
 
