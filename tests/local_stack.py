@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,9 +16,9 @@ from quicksilver.aws.api import ApiAnswer
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.gates.policy import Policy
 from quicksilver.local import checkout
-from quicksilver.local.deployment import STAGE, Deployment
-from quicksilver.local.emulator import Emulator
+from quicksilver.local.deployment import STAGE
 from quicksilver.local.people import PEOPLE
+from quicksilver.local.temporary import temporary_deployment
 from quicksilver.package import Package
 from quicksilver.routing import sole_champion
 from tests.approvals import report
@@ -122,17 +120,6 @@ class LocalStack(DeployedStage):
 
 @contextmanager
 def running_stack() -> Iterator[LocalStack]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = checkout() / ".local" / "tests" / str(port)
-    emulator = Emulator(folder, port=port)
-    emulator.start()
-    try:
-        deployment = Deployment(emulator)
-        deployment.deploy()
+    with temporary_deployment("tests") as deployment:
         people = {name: deployment.environment_of(name) for name in PEOPLE}
         yield LocalStack(STAGE, people["ada"], people)
-    finally:
-        emulator.stop()
-        shutil.rmtree(folder)

@@ -1,0 +1,33 @@
+"""A deployed stage for one purpose: on an emulator of its own, on a port nobody uses, gone with the block that uses it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from quicksilver.local import checkout
+from quicksilver.local.deployment import Deployment
+from quicksilver.local.emulator import HOST, Emulator, Progress, silent
+
+
+@contextmanager
+def temporary_deployment(purpose: str, progress: Progress = silent) -> Iterator[Deployment]:
+    """``stage=local`` deployed beside whatever else runs on the machine; ``purpose`` names its folder in ``.local``.
+
+    Raises ``Unavailable`` as ``Emulator.start`` and ``Deployment.deploy`` do.
+    """
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = int(probe.getsockname()[1])
+    folder = checkout() / ".local" / purpose / str(port)
+    emulator = Emulator(folder, port=port)
+    emulator.start(progress)
+    try:
+        deployment = Deployment(emulator)
+        deployment.deploy(progress)
+        yield deployment
+    finally:
+        emulator.stop()
+        shutil.rmtree(folder)
