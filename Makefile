@@ -33,7 +33,7 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 .DELETE_ON_ERROR:
 PEERS ?= fastapi flask mlserver bentoml
 
-.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-size sim sim-rollout sim-experiment fuzz-kernel valgrind-kernel layers synth setup up down clean lock
+.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-rollback bench-size sim sim-rollout sim-experiment fuzz-kernel valgrind-kernel layers synth setup up down clean lock
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -83,6 +83,11 @@ bench-peers: setup  ## the whole function beside servers people choose (PEERS="f
 bench-gate: setup  ## time a gate run of 500 trees on 20,000 rows; writes build/figures/gate.json
 	$(SAY) 'bench: the gates'
 	@$(AT_HOME) $(PY) -m bench.gate
+
+bench-rollback: setup  ## bad canaries and aborts on a local stage under load, by its own schedule; writes build/figures/rollback.json
+	$(SAY) 'bench: rollbacks and aborts'
+	@$(PY) -m layers.build --quiet local
+	@$(AT_HOME) $(PY) -m bench.rollback
 
 bench-size: setup  ## weigh a score function with its layers; writes build/figures/size.json
 	@$(PY) -m layers.build --quiet arm64 x86_64
