@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from quicksilver.rollout import Verdict, comparison_of, judge
+from quicksilver.rollout.look import Verdict, comparison_of, judge
 from quicksilver.rollout_plan import Rollout
-from quicksilver.rollup import Period
-from quicksilver.rollup_record import Counted, count
+from quicksilver.rollup.record import Counted, count
+from quicksilver.rollup_counts import Period
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,10 +40,10 @@ from quicksilver.instants import epoch_ms
 from quicksilver.local.deployment import STAGE
 from quicksilver.local.temporary import temporary_deployment
 from quicksilver.package import MODEL
-from quicksilver.rollout import Verdict
+from quicksilver.rollout.look import Verdict
+from quicksilver.rollout.run import look_at
 from quicksilver.rollout_registry import Move
-from quicksilver.rollout_run import look_at
-from quicksilver.rollup_record import Counted, read_record
+from quicksilver.rollup.record import Counted, read_record
 
 STEPS_BP = (5_000, 10_000)
 BAKE_SECONDS = 600
@@ -120,7 +120,7 @@ def measure(rollbacks: dict[str, int], aborts: int, say: Say) -> dict[str, Any]:
             ended = list(_in_turn(stage, callers, rollbacks, aborts, say))
         say("reading the archive for the moments of the evidence")
         records = _archived(ada, callers.given, began_ms)
-        counted_by = ada.environment_of(ada.rollup_function)
+        counted_by = ada.environment_of(ada.function("rollup"))
         routes = sum(1 for route in grace.registry.routes(ENDPOINT) if epoch_ms(route.created_at) >= began_ms)
     cutoff = float(json.loads(counted_by["QUICKSILVER_CUTOFFS"])[ENDPOINT])
     period_seconds = int(counted_by["QUICKSILVER_ROLLUP_PERIOD_SECONDS"])
@@ -165,7 +165,7 @@ def next_ms(look_ms: float, after_s: float, now_ms: float) -> float:
 
 def _last_look_ms(stage: DeployedStage) -> float:
     """When the rollout function ran last, by what it logged: nobody but the schedule invokes it here."""
-    group = stage.client("lambda").get_function_configuration(FunctionName=stage.rollout_function)
+    group = stage.client("lambda").get_function_configuration(FunctionName=stage.function("rollout"))
     logs = stage.client("logs").get_paginator("filter_log_events")
     looks: list[float] = []
 

@@ -16,10 +16,10 @@ from bench.rollback_figures import Aborted, RolledBack, content_of, row_of, show
 from quicksilver.aws.api import ApiAnswer
 from quicksilver.errors import Unavailable
 from quicksilver.instants import utc_iso
-from quicksilver.rollout import Verdict, look
+from quicksilver.rollout.look import Verdict, look
 from quicksilver.rollout_plan import Rollout
-from quicksilver.rollup import ArmKey, Period
-from quicksilver.rollup_record import Counted, count
+from quicksilver.rollup.record import Counted, count
+from quicksilver.rollup_counts import ArmKey, Period
 from quicksilver.routing import Role
 
 CHAMPION, CANARY = "card-fraud@1", "card-fraud@2"
