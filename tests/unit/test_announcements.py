@@ -163,6 +163,14 @@ def test_a_decision_on_a_rollout_is_announced_with_its_numbers(bench: Bench, sec
     assert started.subject == "[test] card-fraud: rollout 2 started; card-fraud@1 99 %, card-fraud@2 1 %"
 
 
+def test_an_experiment_is_announced_by_what_its_route_did_to_it() -> None:
+    arms = [{"model": "card-fraud@1", "share_bp": 9_000}, {"model": "card-fraud@2", "share_bp": 1_000}]
+    facts = {"experiment": {"number": 9, "move": "started"}, "route": {"arms": arms}}
+    told = announcement(entry(action=Action.ROUTED, subject="route 9", details=facts), "test")
+    assert told.subject == "[test] card-fraud: experiment 9 started; card-fraud@1 90 %, card-fraud@2 10 %"
+    assert [event.detail_type for event in told.events] == [DetailType.ROUTE_CHANGED]
+
+
 @pytest.mark.parametrize("action", [action for action in Action if action is not Action.ROUTED])
 def test_what_changes_no_route_is_announced_too(action: Action) -> None:
     told = announcement(entry(action=action), "test")

@@ -111,46 +111,43 @@ class Announcements:
 
 def _kinds(entry: Entry) -> Sequence[DetailType]:
     kinds = []
-    if "look" in _rollout(entry):
+    if "look" in _facts(entry, "rollout"):
         kinds.append(DetailType.ROLLOUT_DECISION)
     if entry.action is Action.ROUTED:
         kinds.append(DetailType.ROUTE_CHANGED)
     return kinds or [DetailType.REGISTRY_CHANGED]
 
 
-def _rollout(entry: Entry) -> dict[str, Any]:
-    rollout = entry.details.get("rollout")
-    return rollout if isinstance(rollout, dict) else {}
-
-
-def _route(entry: Entry) -> dict[str, Any]:
-    route = entry.details.get("route")
-    return route if isinstance(route, dict) else {}
+def _facts(entry: Entry, of: str) -> dict[str, Any]:
+    """What the history says of the ``route``, the ``rollout`` or the ``experiment``; nothing where it is of none."""
+    facts = entry.details.get(of)
+    return facts if isinstance(facts, dict) else {}
 
 
 # -- what a person reads --
 
 
 def _headline(entry: Entry) -> str:
-    rollout = _rollout(entry)
     if entry.action is Action.JUDGED:
         return f"{entry.endpoint}: {entry.subject} holds"
-    if move := rollout.get("move"):
-        words = str(move).replace("_", " ")
-        return f"{entry.endpoint}: rollout {rollout.get('number')} {words}; {_shares(entry)}"
+    for mover in ("rollout", "experiment"):
+        moved = _facts(entry, mover)
+        if move := moved.get("move"):
+            words = str(move).replace("_", " ")
+            return f"{entry.endpoint}: {mover} {moved.get('number')} {words}; {_shares(entry)}"
     if entry.action is Action.ROUTED:
         return f"{entry.endpoint}: {entry.subject}; {_shares(entry)}"
     return f"{entry.subject}: {entry.action.value.replace('_', ' ')}"
 
 
 def _shares(entry: Entry) -> str:
-    arms = [arm for arm in _route(entry).get("arms", ()) if arm["share_bp"]]
+    arms = [arm for arm in _facts(entry, "route").get("arms", ()) if arm["share_bp"]]
     return ", ".join(f"{arm['model']} {arm['share_bp'] / 100:g} %" for arm in arms)
 
 
 def _text(entry: Entry, stage: str) -> str:
     lines = [_headline(entry) + ".", "", f"Why: {entry.reason or 'no reason is given'}"]
-    look = _rollout(entry).get("look")
+    look = _facts(entry, "rollout").get("look")
     if isinstance(look, dict):
         lines += [
             f"Requests: {look['canary_requests']:,} of the canary, {look['champion_requests']:,} of the champion",
