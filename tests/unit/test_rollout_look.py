@@ -216,6 +216,16 @@ def test_a_hard_failure_rolls_back_within_the_minute() -> None:
     )
 
 
+def test_a_hard_failure_need_not_wait_for_the_first_whole_minute() -> None:
+    begun = plan(started_at=utc_iso(START + 20_000), step_at=utc_iso(START + 20_000))
+    seen = at(0.6, [period(0, AS_EVER, counts(30, errors=30))], begun)
+    assert seen.verdict is Verdict.ROLL_BACK
+    assert seen.canary_requests == 0, "the guards weigh whole periods of the rollout only"
+    # Nor does it look further back than the period in which it began.
+    before = [period(-1, AS_EVER, counts(30, errors=30)), period(0, AS_EVER, counts(30))]
+    assert at(0.6, before, begun).verdict is Verdict.HOLD
+
+
 def test_too_few_failures_are_no_hard_failure() -> None:
     seen = at(0.9, [period(0, counts(1_980), counts(19, errors=19))], plan(guards=Guards(alpha=1e-300)))
     assert seen.verdict is Verdict.HOLD

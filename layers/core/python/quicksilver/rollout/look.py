@@ -7,7 +7,7 @@ once come to the same verdict.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import reduce
@@ -160,9 +160,11 @@ def _hard_failure(rollout: Rollout, comparison: Comparison, periods: Sequence[Pe
     """A sentence where the canary fails outright.
 
     Where an environment cannot load the canary, all its answers name it, and those the canary would have had are its
-    share of them: so much is added to its requests, as failures.
+    share of them: so much is added to its requests, as failures. The period in which the rollout began counts too: what
+    fails outright must not wait for the next. (What an earlier rollout of the same canary failed in it counts as well.)
     """
-    recent = [each for each in periods[-HARD_FAILURE_PERIODS:] if each.start_ms >= comparison.since_ms]
+    began = bisect_right(periods, comparison.since_ms, key=_start_ms)
+    recent = periods[max(0, began - 1) :][-HARD_FAILURE_PERIODS:]
     ours = [canary_counts(period, comparison.canary) for period in recent]
     theirs = [champion_counts(period, comparison.champion) for period in recent]
     lost = sum(period.not_loaded(comparison.canary) for period in recent) * rollout.share_bp // FULL_SHARE_BP
