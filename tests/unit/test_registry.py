@@ -76,11 +76,16 @@ def test_a_package_of_another_endpoint_is_refused(bench: Bench, package: Package
 def test_an_endpoint_without_a_policy_is_not_found(bench: Bench, package: Package) -> None:
     with pytest.raises(NotFound, match="no endpoint loans"):
         bench.registry.register("loans", package.sha256, who=ADA)
-    with pytest.raises(NotFound, match="no endpoint loans"):
-        bench.registry.current_route("loans")
-    with pytest.raises(NotFound, match="no endpoint loans"):
-        bench.registry.history("loans")
-    assert bench.registry.history("credit-line") == [], "one to which nothing has happened is there"
+
+
+@pytest.mark.parametrize("asked", ["current_route", "history", "routes", "model_versions"])
+def test_an_endpoint_that_is_not_there_is_told_from_one_to_which_nothing_has_happened(
+    bench: Bench, asked: str
+) -> None:
+    with pytest.raises(NotFound, match="There is no endpoint loans"):
+        getattr(bench.registry, asked)("loans")
+    if asked != "current_route":
+        assert list(getattr(bench.registry, asked)("credit-line")) == []
 
 
 def test_bytes_that_are_not_stored_are_not_registered(bench: Bench) -> None:

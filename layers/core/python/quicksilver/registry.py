@@ -8,7 +8,7 @@ the store, and here a reason to look again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from quicksilver.errors import FieldError, InvalidPackage, NotAllowed, NotFound
 from quicksilver.evaluator import Evaluator
@@ -22,6 +22,8 @@ from quicksilver.registry_commit import Committer, Decision, NothingToDo, Rule
 from quicksilver.route_draft import RouteDraft, moved_by
 from quicksilver.route_rules import RouteRules, check_override
 from quicksilver.routing import Arm, Route
+
+Item = TypeVar("Item", ModelVersion, Route, Entry)
 
 
 class Stores(NamedTuple):
@@ -63,7 +65,8 @@ class Registry:
         return found
 
     def model_versions(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[ModelVersion]:
-        return self._registry.model_versions(endpoint, after=after, limit=limit)
+        """A page of the model versions. Raises ``NotFound`` where there is none because there is no such endpoint."""
+        return self._page(endpoint, after, self._registry.model_versions(endpoint, after=after, limit=limit))
 
     def current_route(self, endpoint: str) -> Route:
         """The endpoint's route now. Raises ``NotFound`` before the first one, and where there is no such endpoint."""
@@ -74,7 +77,8 @@ class Registry:
         return route
 
     def routes(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[Route]:
-        return self._registry.routes(endpoint, after=after, limit=limit)
+        """A page of the routes. Raises ``NotFound`` where there is none because there is no such endpoint."""
+        return self._page(endpoint, after, self._registry.routes(endpoint, after=after, limit=limit))
 
     def route_at(self, endpoint: str, time: str) -> Route:
         """The route by which the endpoint answered at a moment. Raises ``NotFound`` before the first one."""
@@ -85,10 +89,7 @@ class Registry:
 
     def history(self, endpoint: str, *, after: int = 0, limit: int = 100) -> Sequence[Entry]:
         """A page of the history. Raises ``NotFound`` where there is none because there is no such endpoint."""
-        entries = self._registry.history(endpoint, after=after, limit=limit)
-        if not entries and not after:
-            self.policy(endpoint)
-        return entries
+        return self._page(endpoint, after, self._registry.history(endpoint, after=after, limit=limit))
 
     def evidence(self, name: str) -> GateReport:
         """The gate report that is a model version's evidence. Raises ``NotFound`` where it has none."""
@@ -103,6 +104,11 @@ class Registry:
             return self._policies[endpoint]
         except KeyError:
             raise NotFound(f"There is no endpoint {endpoint}.") from None
+
+    def _page(self, endpoint: str, after: int, page: Sequence[Item]) -> Sequence[Item]:
+        if not page and not after:
+            self.policy(endpoint)  # nothing has happened to it yet, or there is no such endpoint
+        return page
 
     # -- what is decided --
 
