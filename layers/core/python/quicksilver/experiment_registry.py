@@ -121,7 +121,9 @@ class Experiments:
             route, experiment = _running(endpoint, current, conclusion)
             if not won and not override:
                 claimed = (
-                    "has no conclusion" if conclusion is None else f"is concluded as {conclusion.verdict}"
+                    "has no conclusion"
+                    if conclusion is None
+                    else f"is concluded as {conclusion.verdict.replace('_', ' ')}"
                 )
                 raise NotAllowed(
                     f"The experiment with {experiment.challenger} {claimed}; only a win is promoted.",

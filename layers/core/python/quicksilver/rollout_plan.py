@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,6 +14,16 @@ from quicksilver.model_version import ModelName
 StepBp = Annotated[int, Field(ge=1, le=10_000)]
 StepsBp = Annotated[tuple[StepBp, ...], Field(min_length=1, max_length=20)]
 BakeSeconds = Annotated[int, Field(ge=1, le=7 * 86_400)]
+
+
+def check_steps(steps_bp: Sequence[int]) -> None:
+    """Raises ``ValueError`` with the reason where shares are not the steps of a rollout."""
+    if any(later <= earlier for earlier, later in pairwise(steps_bp)):
+        raise ValueError("each step must be larger than the one before it")
+    if steps_bp[-1] != 10_000:
+        raise ValueError("the last step must be 100 %, at which the canary becomes the champion")
+    if len(steps_bp) == 1:
+        raise ValueError("a rollout has a step below 100 %; without one, set the route")
 
 
 class Rollout(BaseModel):
@@ -37,12 +49,7 @@ class Rollout(BaseModel):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if any(later <= earlier for earlier, later in zip(self.steps_bp, self.steps_bp[1:], strict=False)):
-            raise ValueError("each step must be larger than the one before it")
-        if self.steps_bp[-1] != 10_000:
-            raise ValueError("the last step must be 100 %, at which the canary becomes the champion")
-        if len(self.steps_bp) == 1:
-            raise ValueError("a rollout has a step below 100 %; without one, set the route")
+        check_steps(self.steps_bp)
         if self.step > len(self.steps_bp) - 2:
             raise ValueError("at its last step a rollout has ended")
         return self

@@ -8,14 +8,20 @@ from pathlib import Path
 
 from quicksilver.errors import FieldError, InvalidInput
 from quicksilver.guard_policy import Guards
+from quicksilver.rollout_plan import check_steps
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 
 
 def steps_bp(text: str) -> tuple[int, ...]:
-    """``0.5,5,100`` as basis points. Raises ``InvalidInput`` naming what is no share; the registry judges their order."""
-    return tuple(_share_bp(part.strip().removesuffix("%").strip()) for part in text.split(","))
+    """``0.5,5,100`` as basis points. Raises ``InvalidInput`` naming what is no share, or why they are no steps."""
+    shares = tuple(_share_bp(part.strip().removesuffix("%").strip()) for part in text.split(","))
+    try:
+        check_steps(shares)
+    except ValueError as error:
+        raise _refused("--steps", str(error)) from None
+    return shares
 
 
 def _share_bp(text: str) -> int:
