@@ -95,7 +95,10 @@ def test_a_shadow_that_comes_while_traffic_runs_scores_every_prediction_from_the
     )
     assert (live["cutoff"], live["errors"], live["coverage"]["without_score"]) == (0.5, {}, 0)
     assert live["coverage"]["scored"] >= len(ids)
-    assert again["coverage"]["scored"] == live["coverage"]["scored"] + live["coverage"]["before"]
+    # Other tests' predictions may be by contracts that do not give what this shadow needs: those it tried and failed.
+    tried = again["coverage"]["scored"] + again["coverage"]["failed"]
+    assert tried == live["coverage"]["scored"] + live["coverage"]["before"]
+    assert set(again["errors"]) <= {"features_lacking", "rejected"}
 
     removed = stack.registry.remove_shadow("card-fraud", model, reason="Seen enough.")
     assert removed.arms == tuple(arm for arm in route.arms if arm.model != model)
