@@ -38,7 +38,7 @@ PEERS ?= fastapi flask mlserver bentoml
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
 
-demo: setup  ## deploy the whole stack to a local AWS, train a model, score 500 transactions
+demo: setup  ## deploy the whole stack to a local AWS, train a model, score with it, roll its successors out and back
 	@$(PY) -m layers.build --quiet local
 	@$(AT_HOME) $(PY) -m examples.card_fraud.demo
 
