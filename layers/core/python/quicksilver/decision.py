@@ -39,6 +39,7 @@ class Routed:
     request: ScoreRequest
     loaded: LoadedRoute
     arm: Arm
+    held_out: bool
     model: LoadedModel
     keys: Mapping[str, FeatureKey]
     rows: tuple[FeatureKey, ...]

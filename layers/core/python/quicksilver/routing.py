@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import cached_property
 from hashlib import blake2b
 from itertools import accumulate
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -41,6 +41,13 @@ class Arm(BaseModel):
     package_sha256: Sha256
     role: Role
     share_bp: Annotated[int, Field(ge=0, le=FULL_SHARE_BP)]
+
+
+class Assignment(NamedTuple):
+    """An entity's arm; ``held_out`` entities have the champion's whatever the shares are."""
+
+    arm: Arm
+    held_out: bool
 
 
 def sole_champion(model: ModelVersion) -> Arm:
@@ -135,11 +142,16 @@ class Route(BaseModel):
         """Whether an entity is in the holdout. Its salt is the endpoint's for ever, whatever the route's own is."""
         return self.holdout_bp > 0 and _place(self._keyed_for_holdout, entity_id) < self.holdout_bp
 
+    def assignment(self, entity_id: str) -> Assignment:
+        """The arm that answers for an entity, and whether the holdout is why."""
+        if self.holds_out(entity_id):
+            return Assignment(self.champion, held_out=True)
+        arm = self._in_order[bisect_right(self._bounds, _place(self._keyed, entity_id))]
+        return Assignment(arm, held_out=False)
+
     def assign(self, entity_id: str) -> Arm:
         """The arm that answers for an entity."""
-        if self.holds_out(entity_id):
-            return self.champion
-        return self._in_order[bisect_right(self._bounds, _place(self._keyed, entity_id))]
+        return self.assignment(entity_id).arm
 
 
 def bucket(salt: str, entity_id: str) -> int:

@@ -137,7 +137,7 @@ class Scorer:
                 model=routed.arm.model,
                 role=routed.arm.role,
                 share_bp=routed.arm.share_bp,
-                holdout=routed.loaded.route.holds_out(routed.request.entity_id),
+                holdout=routed.held_out,
             ),
             route=routed.loaded.route.number,
             feature_ages_ms=vector.ages_ms,
@@ -156,7 +156,8 @@ class Scorer:
 
 def route(loaded: LoadedRoute, request: ScoreRequest) -> Routed:
     """Assign a request to an arm. Raises ``InvalidRequest`` naming what the champion's contract does not know."""
-    arm, model = loaded.assign(request.entity_id)
+    arm, held_out = loaded.route.assignment(request.entity_id)
+    model = loaded.models[arm.package_sha256]
     champion = loaded.champion
     check_names(champion.contract, request)
     keys = feature_keys(model.contract, request)
@@ -165,4 +166,4 @@ def route(loaded: LoadedRoute, request: ScoreRequest) -> Routed:
         # The champion answers for an arm that cannot, from what is read now.
         rows = tuple(dict.fromkeys((*rows, *feature_keys(champion.contract, request).values())))
         names = tuple(dict.fromkeys((*names, *champion.contract.online_names)))
-    return Routed(request, loaded, arm, model, keys, rows, names)
+    return Routed(request, loaded, arm, held_out, model, keys, rows, names)

@@ -58,10 +58,6 @@ class LoadedRoute:
     def champion(self) -> LoadedModel:
         return self.models[self.route.champion.package_sha256]
 
-    def assign(self, entity_id: str) -> tuple[Arm, LoadedModel]:
-        arm = self.route.assign(entity_id)
-        return arm, self.models[arm.package_sha256]
-
     def ladder(self, assigned: Arm) -> Iterator[tuple[LoadedModel, ModelPolicy | None]]:
         """Who is asked in turn for an entity's score, each with the policy it answers by."""
         yield self.models[assigned.package_sha256], None
