@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from quicksilver.aws.registry_client import RegistryClient
 from quicksilver.cli import app as cli
-from quicksilver.cli.rollout_plan import bake_seconds, in_words, share_text, steps_bp
+from quicksilver.cli.rollout_plan import bake_seconds, in_words, steps_bp
+from quicksilver.cli.route import percent
 from quicksilver.errors import InvalidInput, Unavailable
 from quicksilver.registry_api import RegistryApi
 from quicksilver.rollout_plan import Rollout
@@ -139,7 +140,7 @@ def test_a_second_rollout_is_refused(world: World) -> None:
 
 @given(st.integers(1, 9_999))
 def test_a_share_reads_back_as_it_was_shown(share_bp: int) -> None:
-    assert steps_bp(f"{share_text(share_bp)},100") == (share_bp, 10_000)
+    assert steps_bp(f"{percent(share_bp)},100") == (share_bp, 10_000)
 
 
 @given(st.integers(1, 7 * 86_400))

@@ -7,12 +7,11 @@ the rule of the archive's table.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
-from quicksilver.instants import utc_iso
+from quicksilver.instants import typed_moment
 from quicksilver.ports import OutcomeStore
 
 BATCH_ROWS = 50_000
@@ -34,16 +33,6 @@ def _amount(value: Any) -> Any:
     return value
 
 
-def _moment(value: Any) -> str:
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise ValueError("must be an ISO-8601 time") from None
-    if moment.tzinfo is None:
-        raise ValueError("must name its offset, such as Z")
-    return utc_iso(round(moment.astimezone(UTC).timestamp() * 1_000))
-
-
 class Outcome(BaseModel):
     """What became of a prediction. ``label`` says whether the bad thing happened, ``amount`` what it cost in minor units of
     money, and ``time`` when this was known: UTC ISO-8601 with ms."""
@@ -54,7 +43,7 @@ class Outcome(BaseModel):
     entity_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     label: Annotated[bool, BeforeValidator(_label)]
     amount: Annotated[StrictInt, BeforeValidator(_amount), Field(ge=-(2**63), lt=2**63)] | None = None
-    time: Annotated[str, BeforeValidator(_moment)]
+    time: Annotated[str, BeforeValidator(typed_moment)]
 
 
 def keep_outcomes(

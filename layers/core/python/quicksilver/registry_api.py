@@ -36,7 +36,6 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -55,7 +54,7 @@ from quicksilver.errors import (
     whereabouts,
 )
 from quicksilver.experiment_registry import Experiments
-from quicksilver.instants import utc_iso
+from quicksilver.instants import typed_moment
 from quicksilver.problem import problem_answer
 from quicksilver.registry import Registry
 from quicksilver.registry_bodies import (
@@ -287,16 +286,9 @@ class _Call:
 def moment(field: str, text: str) -> str:
     """A moment in any ISO-8601 form with an offset, as the registry writes moments."""
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(
-            "The request is not valid.", [FieldError(field, "must be an ISO-8601 time")]
-        ) from None
-    if time.tzinfo is None:
-        raise InvalidRequest(
-            "The request is not valid.", [FieldError(field, "must name its offset, such as Z")]
-        )
-    return utc_iso(round(time.timestamp() * 1_000))
+        return typed_moment(text)
+    except ValueError as error:
+        raise InvalidRequest("The request is not valid.", [FieldError(field, str(error))]) from None
 
 
 def _plain(content: Any) -> Any:

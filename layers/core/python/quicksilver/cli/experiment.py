@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.cli.output import JsonOption, emit, explains_errors, write_page
+from quicksilver.cli.rollout_plan import duration_seconds
 from quicksilver.cli.route import percent, route_view, typed_share_bp
 from quicksilver.cli.stage import (
     EndpointOption,
@@ -27,8 +27,6 @@ from quicksilver.experiment_plan import Conclusion, Costs, Experiment, Measure, 
 from quicksilver.routing import FULL_SHARE_BP, Route
 
 app = typer.Typer(no_args_is_help=True, help="Compare a challenger with the champion, by outcomes.")
-
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 @app.command(
@@ -195,13 +193,13 @@ def promote(
 
 def seconds(option: str, text: str) -> int:
     """A span such as ``90m`` or ``7d`` in seconds. Raises ``InvalidInput`` naming the option."""
-    parts = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
-    if parts is None:
+    span = duration_seconds(text)
+    if span is None:
         raise InvalidInput(
             "The span of time is not one.",
             [FieldError(option, "must be a number with s, m, h or d, such as 7d")],
         )
-    return int(parts[1]) * _UNITS[parts[2]]
+    return span
 
 
 def _running(deployed: DeployedStage, endpoint: str) -> Experiment:

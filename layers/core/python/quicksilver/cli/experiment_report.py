@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
@@ -12,7 +9,7 @@ from rich.text import Text
 from quicksilver.archive import OUTCOMES, PREDICTIONS
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
-from quicksilver.cli.output import progress_bar
+from quicksilver.cli.archive import copied_archive
 from quicksilver.errors import NotFound
 from quicksilver.reports.experiment import WORDS, ExperimentReport, finite, report
 from quicksilver.reports.experiment_data import find_experiment, read_experiment
@@ -26,15 +23,11 @@ def read_report(deployed: DeployedStage, endpoint: str, number: int | None) -> E
         which = "experiment yet" if number is None else f"experiment {number}"
         raise NotFound(f"{endpoint} has had no {which}.")
     now_ms = SystemClock().now_ms()
-    with tempfile.TemporaryDirectory(prefix="quicksilver-experiment-") as folder:
-        for table, since_ms in ((PREDICTIONS, found.started_ms), (OUTCOMES, None)):
-            with (
-                progress_bar(f"reading {table.name}") as advance,
-                Path(folder, f"{table.name}.jsonl").open("wb") as target,
-            ):
-                deployed.archive.copy_to(table, target, advance, since_ms=since_ms)
-        with archive_database(Path(folder)) as database:
-            data = read_experiment(database, endpoint, found)
+    with (
+        copied_archive(deployed, (PREDICTIONS, found.started_ms), (OUTCOMES, None)) as folder,
+        archive_database(folder) as database,
+    ):
+        data = read_experiment(database, endpoint, found)
     return report(found, data, now_ms=now_ms)
 
 

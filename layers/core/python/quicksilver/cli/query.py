@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from datetime import date, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from quicksilver.cli.output import JsonOption, emit, explains_errors, progress_bar
+from quicksilver.cli.archive import copied_archive
+from quicksilver.cli.output import JsonOption, emit, explains_errors
 from quicksilver.cli.stage import StageOption, deployed_stage
 from quicksilver.sql import Table, query_archive, tables_named
 
@@ -32,15 +31,8 @@ def query(
     A prediction that was delivered twice is one row.
     """
     tables = tables_named(sql)
-    archive = deployed_stage(stage).archive
-    with tempfile.TemporaryDirectory(prefix="quicksilver-query-") as folder:
-        for named in tables:
-            with (
-                progress_bar(f"reading {named.name}") as advance,
-                Path(folder, f"{named.name}.jsonl").open("wb") as target,
-            ):
-                archive.copy_to(named, target, advance)
-        table = query_archive(sql, Path(folder))
+    with copied_archive(deployed_stage(stage), *((table, None) for table in tables)) as folder:
+        table = query_archive(sql, folder)
     records = [{name: _json(value) for name, value in record.items()} for record in table.records()]
     emit(records, as_json=as_json, render=lambda: _render(table))
 

@@ -12,8 +12,9 @@ from rich.table import Table
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
 from quicksilver.cli.output import JsonOption, emit, explains_errors, write_page
-from quicksilver.cli.rollout_plan import bake_seconds, in_words, read_guards, share_text, steps_bp
+from quicksilver.cli.rollout_plan import bake_seconds, in_words, read_guards, steps_bp
 from quicksilver.cli.rollout_tables import decisions, decisions_table, status_view
+from quicksilver.cli.route import percent
 from quicksilver.cli.stage import (
     EndpointOption,
     PersonOption,
@@ -65,7 +66,7 @@ def start(
     shares, seconds, limits = steps_bp(steps), bake_seconds(bake), read_guards(guards)
     deployed = deployed_stage(stage, person)
     plan = [
-        f"Roll out {model} on {endpoint} in stage {stage}: {', then '.join(map(share_text, shares))}.",
+        f"Roll out {model} on {endpoint} in stage {stage}: {', then '.join(map(percent, shares))}.",
         f"Each step bakes for {in_words(seconds)} and {limits.min_requests:,} requests at least.",
     ]
     confirm("\n".join(plan), yes=yes)

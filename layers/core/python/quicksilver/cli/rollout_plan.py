@@ -11,7 +11,7 @@ from quicksilver.guard_policy import Guards
 from quicksilver.rollout_plan import check_steps
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+_DURATION = re.compile(r"([0-9]{1,6})([smhd])")
 
 
 def steps_bp(text: str) -> tuple[int, ...]:
@@ -39,20 +39,22 @@ def _share_bp(text: str) -> int:
 
 def bake_seconds(text: str) -> int:
     """``30s``, ``10m``, ``2h`` or ``1d`` in seconds. Raises ``InvalidInput``."""
-    parts = _DURATION.fullmatch(text)
-    if parts is None:
+    seconds = None if text.startswith("0") else duration_seconds(text)
+    if seconds is None:
         raise _refused("--bake", f"{text!r} is no duration, such as 30s, 10m, 2h or 1d")
-    return int(parts[1]) * _UNITS[parts[2]]
+    return seconds
+
+
+def duration_seconds(text: str) -> int | None:
+    """A number with s, m, h or d, in seconds; None for anything else."""
+    parts = _DURATION.fullmatch(text)
+    return int(parts[1]) * _UNITS[parts[2]] if parts else None
 
 
 def in_words(seconds: int) -> str:
     """The same the other way: the largest unit that is whole."""
     unit = next(unit for unit in reversed(_UNITS) if seconds % _UNITS[unit] == 0)
     return f"{seconds // _UNITS[unit]}{unit}"
-
-
-def share_text(share_bp: int) -> str:
-    return f"{share_bp / 100:g} %"
 
 
 def read_guards(file: Path | None) -> Guards:

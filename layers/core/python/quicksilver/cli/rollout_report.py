@@ -8,8 +8,8 @@ from rich.text import Text
 
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.cli.output import progress_bar
-from quicksilver.cli.rollout_plan import share_text
 from quicksilver.cli.rollout_tables import guards_table
+from quicksilver.cli.route import percent
 from quicksilver.errors import NotFound
 from quicksilver.model_version import who
 from quicksilver.reports.rollout import ArmTotal, RolloutReport, gone_words, report
@@ -60,7 +60,7 @@ def _decisions(decisions: tuple[Decision, ...]) -> Table:
         cells = (
             f"{decision.at[:10]} {decision.at[11:19]}Z",
             decision.words,
-            share_text(decision.share_bp),
+            percent(decision.share_bp),
             f"{look.canary_requests:,}" if look else "",
             "its guards" if look else who(decision.who),
             decision.reason,

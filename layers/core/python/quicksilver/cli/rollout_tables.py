@@ -9,7 +9,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from quicksilver.cli.model_registry import facts
-from quicksilver.cli.rollout_plan import in_words, share_text
+from quicksilver.cli.rollout_plan import in_words
+from quicksilver.cli.route import percent
 from quicksilver.history import Action, Entry
 from quicksilver.model_version import who
 from quicksilver.rollout.look import GuardReading, Look, Outcome, Verdict
@@ -28,7 +29,7 @@ def status_view(route: Route, seen: Look) -> RenderableType:
     rollout = route.rollout
     assert rollout is not None  # noqa: S101 - asked for only where there is one
     steps = " > ".join(
-        f"[{share_text(share)}]" if number == rollout.step else share_text(share)
+        f"[{percent(share)}]" if number == rollout.step else percent(share)
         for number, share in enumerate(rollout.steps_bp)
     )
     baked = f"{seen.baked_seconds:,} s of {in_words(rollout.bake_seconds)}"
@@ -94,4 +95,4 @@ def _shares(entry: Entry) -> str:
     if entry.action is not Action.ROUTED:
         return ""
     arms = (arm for arm in entry.details["route"]["arms"] if arm["share_bp"])
-    return ", ".join(f"@{arm['model'].rpartition('@')[2]} {share_text(arm['share_bp'])}" for arm in arms)
+    return ", ".join(f"@{arm['model'].rpartition('@')[2]} {percent(arm['share_bp'])}" for arm in arms)

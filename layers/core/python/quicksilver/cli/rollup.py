@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,8 +13,9 @@ from rich.text import Text
 from quicksilver.archive import PREDICTIONS
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
+from quicksilver.cli.archive import copied_archive
 from quicksilver.cli.model_registry import facts
-from quicksilver.cli.output import JsonOption, emit, explains_errors, fail, progress_bar
+from quicksilver.cli.output import JsonOption, emit, explains_errors, fail
 from quicksilver.cli.stage import EndpointOption, StageOption, deployed_stage
 from quicksilver.errors import NotFound
 from quicksilver.instants import utc_iso
@@ -47,19 +46,18 @@ def check(
     # Whole periods: the last one may go on behind the end.
     until_ms = (SystemClock().now_ms() - settle_seconds * 1_000) // period_ms * period_ms
     since_ms = (until_ms - minutes * 60_000) // period_ms * period_ms
-    with tempfile.TemporaryDirectory(prefix="quicksilver-rollup-") as folder:
-        file = Path(folder, f"{PREDICTIONS.name}.jsonl")
-        with progress_bar("reading the archive") as advance, file.open("wb") as target:
-            deployed.archive.copy_to(PREDICTIONS, target, advance, since_ms=since_ms)
-        with archive_database(Path(folder)) as database:
-            archive = recount(
-                lambda sql, parameters: database.query(sql, parameters).records(),
-                endpoint,
-                since_ms=since_ms,
-                until_ms=until_ms,
-                period_ms=period_ms,
-                cutoff=cutoff,
-            )
+    with (
+        copied_archive(deployed, (PREDICTIONS, since_ms)) as folder,
+        archive_database(folder) as database,
+    ):
+        archive = recount(
+            lambda sql, parameters: database.query(sql, parameters).records(),
+            endpoint,
+            since_ms=since_ms,
+            until_ms=until_ms,
+            period_ms=period_ms,
+            cutoff=cutoff,
+        )
     rollup = deployed.rollup.periods(endpoint, since_ms=since_ms, until_ms=until_ms)
     found = differences(rollup, archive)
     content: dict[str, Any] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.table import Column, Table
 from quicksilver.archive import PREDICTIONS, SHADOW_SCORES, ArchiveTable
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
+from quicksilver.cli.archive import copied_archive
 from quicksilver.cli.output import JsonOption, emit, explains_errors, progress_bar, write_page
 from quicksilver.cli.route import route_view
 from quicksilver.cli.stage import (
@@ -231,17 +231,11 @@ def _archive(
     """The archive's tables since a moment, in a temporary folder."""
     from quicksilver.sql import archive_database
 
-    archive = deployed.archive
-    with tempfile.TemporaryDirectory(prefix="quicksilver-shadow-") as name:
-        folder = Path(name)
-        for table in tables:
-            with (
-                progress_bar(f"reading {table.name}") as advance,
-                (folder / f"{table.name}.jsonl").open("wb") as target,
-            ):
-                archive.copy_to(table, target, advance, since_ms=since_ms)
-        with archive_database(folder) as database:
-            yield database, folder
+    with (
+        copied_archive(deployed, *((table, since_ms) for table in tables)) as folder,
+        archive_database(folder) as database,
+    ):
+        yield database, folder
 
 
 def _compare(
