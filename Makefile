@@ -193,6 +193,7 @@ lock: $(UV)  ## write the locks anew from the .in files (UPGRADE=1: to the newes
 	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(COMPILE) layers/runtime/requirements.in -o layers/runtime/requirements.txt
 	$(COMPILE) --no-deps layers/lightgbm/requirements.in -o layers/lightgbm/requirements.txt
+	$(COMPILE) layers/analysis/requirements.in -o layers/analysis/requirements.txt
 	$(COMPILE) requirements/dev.in -o requirements/dev.txt
 	$(COMPILE) requirements/emulator.in -o requirements/emulator.txt
 	$(COMPILE) requirements/node.in -o requirements/node.txt

@@ -12,6 +12,7 @@ from stacks.constructs.compliance import check_every_synth
 from stacks.constructs.layers import LAYERS_ROOT
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
+from stacks.monitoring_stack import MonitoringStack
 from stacks.policies import POLICIES_ROOT
 from stacks.scoring_stack import ScoringStack
 
@@ -25,6 +26,9 @@ def build(
     control = ControlStack(app, stage=stage, data=data, layers_root=layers_root, policies_root=policies_root)
     # The scoring API gives the account the role that every API's access log needs.
     control.add_stack_dependency(scoring)
+    MonitoringStack(
+        app, stage=stage, data=data, control=control, layers_root=layers_root, policies_root=policies_root
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from layers.build import layer_sizes, unzipped_bytes
+from layers.build import CARRIED_BY_ALL, layer_sizes, unzipped_bytes
 from layers.native_kernel import LAMBDA_TARGETS
 
 HANDLER = Path(__file__).resolve().parents[1] / "lambdas" / "score"
@@ -27,7 +27,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/figures/size.json"))
     chosen = parser.parse_args()
     handler = unzipped_bytes(HANDLER, without=("__pycache__",))
-    parts = {target: {"handler": handler, **layer_sizes(target)} for target in sorted(LAMBDA_TARGETS)}
+    parts = {
+        target: {"handler": handler, **layer_sizes(target, CARRIED_BY_ALL)}
+        for target in sorted(LAMBDA_TARGETS)
+    }
     totals = {target: sum(sizes.values()) / MIB for target, sizes in parts.items()}
 
     table = Table(title=f"A score function with its layers, unzipped MiB (budget {BUDGET_MIB})")

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -37,6 +37,20 @@ REFUSALS = (subprocess.CalledProcessError, native_kernel.CannotCompile, byte_cod
 
 # Machine-dependent or of use only to an installer; what stays of dist-info are licences and metadata.
 INSTALLER_FILES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
+
+
+UNUSED = (
+    "**/tests",
+    "**/*.pyi",
+    "numpy/_core/include",
+    "numpy/f2py",
+    "matplotlib/mpl-data/sample_data",
+    "matplotlib/mpl-data/fonts/afm",
+    "matplotlib/mpl-data/fonts/pdfcorefonts",
+    "matplotlib/backends/web_backend",
+    "duckdb/experimental",
+)
+"""Of the analysis layer's packages: what no function can come to need."""
 
 
 def core(target: str, workshop: Path, python: Path) -> None:  # noqa: ARG001 - one form for every recipe
@@ -67,11 +81,32 @@ def lightgbm(target: str, workshop: Path, python: Path) -> None:
     native_libraries.vendor_openmp(packages, python)
 
 
+def analysis(target: str, workshop: Path, python: Path) -> None:
+    """What computes, queries and draws off the request path, without its tests, headers and sample data."""
+    packages = workshop / "packages"
+    _install(lock(LAYERS, "analysis"), packages, target)
+    for entry in packages.iterdir():
+        if entry.name not in ("bin", "share", ".lock"):
+            shutil.move(entry, python / entry.name)
+    for unused in (path for pattern in UNUSED for path in list(python.glob(pattern))):
+        if unused.is_dir():
+            shutil.rmtree(unused)
+        else:
+            unused.unlink(missing_ok=True)
+    _tidy(python)
+    byte_code.compile_folder(python, target)
+
+
 RECIPES: dict[str, Callable[[str, Path, Path], None]] = {
     "core": core,
     "runtime": runtime,
     "lightgbm": lightgbm,
+    "analysis": analysis,
 }
+
+
+CARRIED_BY_ALL = ("core", "runtime", "lightgbm")
+"""What a function on the request path carries; ``analysis`` is for those that compute and draw."""
 
 
 def is_current(layer: str, target: str) -> bool:
@@ -112,9 +147,9 @@ def unzipped_bytes(folder: Path, *, without: Sequence[str] = ()) -> int:
     )
 
 
-def layer_sizes(target: str) -> dict[str, int]:
-    """Unzipped bytes per layer of a target."""
-    return {layer: unzipped_bytes(BUILDS / target / layer, without=(MARKER,)) for layer in RECIPES}
+def layer_sizes(target: str, layers: Iterable[str] = RECIPES) -> dict[str, int]:
+    """Unzipped bytes per layer of a target: of all layers, or of these."""
+    return {layer: unzipped_bytes(BUILDS / target / layer, without=(MARKER,)) for layer in layers}
 
 
 def _install(lock_file: Path, packages: Path, target: str) -> None:

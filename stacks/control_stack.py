@@ -44,10 +44,11 @@ class ControlStack(Stack):
             description=f"Quicksilver {stage.name}: the registry function and its API, rollup, rollouts and shadows",
         )
         layers = Layers(self, "ControlLayers", stage=stage, root=layers_root)
-        registry = self._registry(stage, data, layers, policies_root)
+        self.registry_api = registry = self._registry(stage, data, layers, policies_root)
         self._rollup(stage, data, layers, policies_root)
         self._shadow(stage, data, layers)
-        Rollout(self, "Rollout", stage=stage, data=data, layers=layers, registry=registry)
+        rollout = Rollout(self, "Rollout", stage=stage, data=data, layers=layers, registry=registry)
+        self.bus, self.topic = rollout.bus, rollout.topic
 
     def _registry(self, stage: Stage, data: DataStack, layers: Layers, policies_root: Path) -> RegistryApi:
         function = Function(

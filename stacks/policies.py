@@ -1,4 +1,4 @@
-"""What the endpoints' model packages must show, read from ``policies/`` and checked before any template exists."""
+"""What the endpoints' model packages must show, and when their drift is worth an alarm, read from ``policies/`` and checked before any template exists."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from quicksilver.drift_policy import DriftPolicy
 from quicksilver.errors import InvalidPolicy
 from quicksilver.gates.policy import Policy
 from stacks.config import ConfigError, Stage
@@ -27,8 +28,35 @@ def cutoffs_json(stage: Stage, root: Path = POLICIES_ROOT) -> str:
     return _json({name: policy.cutoff for name, policy in _policies(stage, root).items()})
 
 
+def drift_policies_json(stage: Stage, root: Path = POLICIES_ROOT) -> str:
+    """The drift policies of the stage's endpoints, without their defaults, as one JSON object by endpoint.
+
+    Raises ``ConfigError`` for an endpoint whose drift policy is missing, malformed or another endpoint's.
+    """
+    return _json(
+        {
+            endpoint.name: _drift_policy(endpoint.name, root).model_dump(mode="json", exclude_defaults=True)
+            for endpoint in stage.endpoints
+        }
+    )
+
+
 def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def _drift_policy(endpoint: str, root: Path) -> DriftPolicy:
+    name = f"policies/drift/{endpoint}.toml"
+    try:
+        policy = DriftPolicy.from_toml((root / "drift" / f"{endpoint}.toml").read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"Endpoint {endpoint} has no drift policy: write {name}.") from None
+    except InvalidPolicy as error:
+        reasons = "; ".join(str(field) for field in error.fields)
+        raise ConfigError(f"The drift policy {name} is not valid: {reasons}.") from None
+    if policy.endpoint != endpoint:
+        raise ConfigError(f"The drift policy {name} is for the endpoint {policy.endpoint}.")
+    return policy
 
 
 def _policies(stage: Stage, root: Path) -> dict[str, Policy]:

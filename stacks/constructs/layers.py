@@ -1,4 +1,4 @@
-"""The layers every function carries, as ``make layers`` built them.
+"""The layers that functions carry, as ``make layers`` built them.
 
 They live in the stack of the functions that use them. A layer whose sources or lock have changed since it was
 built is refused, so that what is tested is what is deployed.
@@ -17,20 +17,26 @@ from stacks.config import ConfigError, Stage
 
 LAYERS_ROOT = Path(__file__).resolve().parents[2] / "layers"
 
-BUILT = ("core", "runtime", "lightgbm")
+ANALYSIS = "analysis"
+CARRIED_BY_ALL = ("core", "runtime", "lightgbm")
+BUILT = (*CARRIED_BY_ALL, ANALYSIS)
 
 
 class Layers(Construct):
-    """Core, runtime and LightGBM, for the stage's architecture and runtime.
+    """Core, runtime and LightGBM, for the stage's architecture and runtime; with ``analysis``, what computes, queries and
+    draws too.
 
     Raises ``ConfigError`` for a layer that is not built, or not from the present sources.
     """
 
-    def __init__(self, scope: Construct, id: str, *, stage: Stage, root: Path = LAYERS_ROOT) -> None:
+    def __init__(
+        self, scope: Construct, id: str, *, stage: Stage, root: Path = LAYERS_ROOT, analysis: bool = False
+    ) -> None:
         super().__init__(scope, id)
         self._stage = stage
+        names = BUILT if analysis else CARRIED_BY_ALL
         self.all: Sequence[lambda_.ILayerVersion] = [
-            self._layer(name.capitalize(), built_layer(root, stage.layers_target, name)) for name in BUILT
+            self._layer(name.capitalize(), built_layer(root, stage.layers_target, name)) for name in names
         ]
 
     def _layer(self, id: str, folder: Path) -> lambda_.LayerVersion:

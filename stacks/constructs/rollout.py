@@ -32,7 +32,8 @@ SERVICE = "rollout"
 
 
 class Rollout(Construct):
-    """The rollout function of one stage, its schedule, its topic and its alarms."""
+    """The rollout function of one stage, its schedule and its alarms, and the ``bus`` and ``topic`` of everything that is
+    announced."""
 
     def __init__(
         self,
@@ -46,8 +47,8 @@ class Rollout(Construct):
     ) -> None:
         super().__init__(scope, id)
         # The account's own bus: whoever wants to hear of a stage makes a rule there, without asking us.
-        bus = events.EventBus.from_event_bus_name(self, "Bus", "default")
-        topic = sns.Topic(
+        self.bus = bus = events.EventBus.from_event_bus_name(self, "Bus", "default")
+        self.topic = topic = sns.Topic(
             self,
             "Announcements",
             display_name=f"Quicksilver {stage.name}",

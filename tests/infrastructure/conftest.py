@@ -34,6 +34,7 @@ class Synthesized:
     data: Template
     scoring: Template
     control: Template
+    monitoring: Template
 
     @property
     def template_files(self) -> list[Path]:
@@ -42,7 +43,7 @@ class Synthesized:
     @property
     def resources(self) -> dict[str, Resource]:
         merged: dict[str, Resource] = {}
-        for template in (self.data, self.scoring, self.control):
+        for template in (self.data, self.scoring, self.control, self.monitoring):
             assert merged.keys().isdisjoint(template["Resources"]), "two stacks share a logical id"
             merged |= template["Resources"]
         return merged
@@ -80,6 +81,7 @@ def synthesize(stage: Stage, layers_root: Path, folder: Path) -> Synthesized:
         templates[f"quicksilver-{stage.name}-data"],
         templates[f"quicksilver-{stage.name}-scoring"],
         templates[f"quicksilver-{stage.name}-control"],
+        templates[f"quicksilver-{stage.name}-monitoring"],
     )
 
 

@@ -12,17 +12,19 @@ from aws_cdk import App
 from app import build
 from quicksilver.gates.policy import Policy
 from stacks.config import ConfigError, load_stage
-from stacks.policies import POLICIES_ROOT, policies_json
+from stacks.policies import POLICIES_ROOT, drift_policies_json, policies_json
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A folder with a sound policy for each endpoint of the stages."""
     folder = tmp_path / "policies"
-    folder.mkdir()
+    (folder / "drift").mkdir(parents=True)
     for endpoint in load_stage("dev").endpoints:
         text = f'endpoint = "{endpoint.name}"\nversion = 3\ncutoff = 0.5\n'
         (folder / f"{endpoint.name}.toml").write_text(text)
+        drift = f'endpoint = "{endpoint.name}"\nversion = 4\nfdr = 0.01\n'
+        (folder / "drift" / f"{endpoint.name}.toml").write_text(drift)
     return folder
 
 
@@ -36,6 +38,33 @@ def test_policies_are_given_whole_with_every_default_written_out(root: Path) -> 
 def test_every_endpoint_of_every_stage_has_its_policy_in_the_checkout() -> None:
     for stage in ("local", "dev", "staging", "prod"):
         assert policies_json(load_stage(stage), POLICIES_ROOT)
+
+
+def test_drift_policies_are_given_without_their_defaults(root: Path) -> None:
+    content = json.loads(drift_policies_json(load_stage("dev"), root))
+    assert content["credit-line"] == {"endpoint": "credit-line", "version": 4, "fdr": 0.01}
+    for stage in ("local", "dev", "staging", "prod"):
+        assert drift_policies_json(load_stage(stage), POLICIES_ROOT)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, r"^Endpoint credit-line has no drift policy: write policies/drift/credit-line\.toml\.$"),
+        ('endpoint = "credit-line"\nversion = 1\nfdr = 0.5\n', r"credit-line\.toml is not valid: fdr: "),
+        ('endpoint = "card-fraud"\nversion = 1\n', "is for the endpoint card-fraud"),
+        (
+            'endpoint = "credit-line"\nversion = 1\n[retraining.business_hours]\nfrom_hour = 9\nuntil_hour = 9\n',
+            "until_hour must be after from_hour",
+        ),
+    ],
+)
+def test_a_drift_policy_that_is_wrong_is_one_sentence(root: Path, text: str | None, words: str) -> None:
+    file = root / "drift" / "credit-line.toml"
+    file.unlink() if text is None else file.write_text(text)
+    with pytest.raises(ConfigError, match=words) as refused:
+        drift_policies_json(load_stage("dev"), root)
+    assert "\n" not in str(refused.value)
 
 
 def test_an_endpoint_without_a_policy_says_what_to_write(

@@ -38,7 +38,7 @@ def test_no_lock_names_a_registry(lock: Path) -> None:
     assert "index-url" not in text
 
 
-@pytest.mark.parametrize("layer", ["runtime", "lightgbm"])
+@pytest.mark.parametrize("layer", ["runtime", "lightgbm", "analysis"])
 def test_tests_run_with_the_versions_that_the_layers_ship(layer: str) -> None:
     assert pins(ROOT / "layers" / layer / "requirements.txt") <= pins(ROOT / "requirements" / "dev.txt")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,10 @@ import duckdb
 
 from quicksilver.archive import TABLES, ArchiveTable
 from quicksilver.errors import InvalidQuery
+from quicksilver.query import Table
 
 MEMORY_LIMIT = "1GB"
 """What a query may hold in memory; the rest is on disk, beside the tables."""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A query's answer."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-
-    def records(self) -> list[dict[str, Any]]:
-        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
 class ArchiveDatabase:

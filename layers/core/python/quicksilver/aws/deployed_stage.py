@@ -75,7 +75,7 @@ class DeployedStage:
         """The outputs of the stage's stacks. Raises ``NotFound`` where it is not deployed."""
         cloudformation = self.client("cloudformation")
         found: dict[str, str] = {}
-        for stack in ("data", "scoring", "control"):
+        for stack in ("data", "scoring", "control", "monitoring"):
             name = f"quicksilver-{self.stage}-{stack}"
             try:
                 (description,) = cloudformation.describe_stacks(StackName=name)["Stacks"]

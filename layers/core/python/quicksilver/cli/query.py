@@ -13,7 +13,8 @@ from rich.text import Text
 from quicksilver.cli.archive import copied_archive
 from quicksilver.cli.output import JsonOption, emit, explains_errors
 from quicksilver.cli.stage import StageOption, deployed_stage
-from quicksilver.sql import Table, query_archive, tables_named
+from quicksilver.query import Table
+from quicksilver.sql import query_archive, tables_named
 
 EXAMPLE = 'Example: quicksilver query "select model, count(*), avg(score) from predictions group by model"'
 
