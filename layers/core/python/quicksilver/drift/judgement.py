@@ -37,8 +37,8 @@ from quicksilver.drift_policy import DriftPolicy, Season
 from quicksilver.model_version import ModelName
 from quicksilver.profile import ReferenceProfile
 
-_DRAWS_PER_HYPOTHESIS = 4
-"""A simulated p-value can be a fourth of what the smallest of so many must be to be a finding."""
+_DRAWS_PER_HYPOTHESIS = 2
+"""A simulated p-value can be half of what the smallest of all must be to be a finding."""
 
 
 def judge(
@@ -59,7 +59,7 @@ def judge(
 
 
 def _found(hypotheses: Sequence[Hypothesis], rate: float) -> tuple[Finding, ...]:
-    draws = max(99_999, math.ceil(_DRAWS_PER_HYPOTHESIS * len(hypotheses) / rate))
+    draws = max(19_999, math.ceil(_DRAWS_PER_HYPOTHESIS * len(hypotheses) / rate))
     p_values = [each.p_value(draws=draws) for each in hypotheses]
     found = [
         _finding(*each) for each in zip(hypotheses, p_values, discovery.findings(p_values, rate), strict=True)
