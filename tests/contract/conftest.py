@@ -29,6 +29,7 @@ from quicksilver.aws.hot_clients import hot_client
 from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
 from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
+from quicksilver.aws.s3_monitoring import S3MonitoringStore
 from quicksilver.aws.s3_outcomes import S3OutcomeStore
 from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.memory import (
@@ -38,12 +39,14 @@ from quicksilver.memory import (
     MemoryFeatureStore,
     MemoryIdempotencyStore,
     MemoryMetrics,
+    MemoryMonitoringStore,
     MemoryOutcomeStore,
     MemoryPredictionStream,
     MemoryRegistryStore,
     MemoryRollupStore,
     MemoryUndeliveredStore,
 )
+from quicksilver.monitoring import MonitoringStore
 from quicksilver.ports import (
     AnnouncementCursor,
     Announcer,
@@ -190,6 +193,15 @@ def artifact_store(make_client: MakeClient | None, name: str) -> ArtifactStore:
     client = make_client("s3")
     client.create_bucket(Bucket=name)
     return S3ArtifactStore(client, name)
+
+
+@pytest.fixture
+def monitoring_store(make_client: MakeClient | None, name: str) -> MonitoringStore:
+    if make_client is None:
+        return MemoryMonitoringStore()
+    client = make_client("s3")
+    client.create_bucket(Bucket=name)
+    return S3MonitoringStore(client, name)
 
 
 @pytest.fixture

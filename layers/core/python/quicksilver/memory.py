@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from quicksilver.errors import Conflict, NotFound, Unavailable
 from quicksilver.history import Entry, Head
 from quicksilver.metrics import Metric
 from quicksilver.model_version import ModelVersion
+from quicksilver.monitoring import Kind
 from quicksilver.ports import (
     Announcement,
     Change,
@@ -320,3 +321,39 @@ class MemoryOutcomeStore:
         if not self.available:
             raise Unavailable("The archive is unavailable.")
         self.kept[endpoint, lines] = None
+
+
+class MemoryMonitoringStore:
+    """Documents that can be told to be out of reach."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._documents: dict[tuple[Kind, str, str], bytes] = {}
+        self.available = True
+
+    def put(self, kind: Kind, endpoint: str, name: str, document: bytes) -> None:
+        self._check()
+        with self._lock:
+            self._documents[kind, endpoint, name] = document
+
+    def claim(self, kind: Kind, endpoint: str, name: str, document: bytes) -> bool:
+        self._check()
+        with self._lock:
+            if (kind, endpoint, name) in self._documents:
+                return False
+            self._documents[kind, endpoint, name] = document
+            return True
+
+    def get(self, kind: Kind, endpoint: str, name: str) -> bytes | None:
+        self._check()
+        return self._documents.get((kind, endpoint, name))
+
+    def names(self, kind: Kind, endpoint: str, *, since: str = "") -> Iterator[str]:
+        self._check()
+        with self._lock:
+            kept = list(self._documents)
+        return iter(sorted(name for *of, name in kept if of == [kind, endpoint] and name >= since))
+
+    def _check(self) -> None:
+        if not self.available:
+            raise Unavailable("The archive cannot be reached.")

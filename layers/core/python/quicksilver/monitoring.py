@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from quicksilver.errors import Unavailable
 
 MONITORING_PREFIX = "monitoring/"
 """Where the documents are in the archive bucket: ``monitoring/<kind>/<endpoint>/<name>.json``, and pages as ``.html``."""
+
+
+Document = TypeVar("Document", bound=BaseModel)
 
 
 class Window(BaseModel):
@@ -65,3 +70,16 @@ class MonitoringStore(Protocol):
     def names(self, kind: Kind, endpoint: str, *, since: str = "") -> Iterator[str]:
         """The names of the documents, from ``since`` on, in order."""
         ...
+
+
+def read_document(
+    store: MonitoringStore, kind: Kind, endpoint: str, name: str, of: type[Document]
+) -> Document | None:
+    """A document as what it is of; None where there is none. Raises ``Unavailable`` for one that is something else."""
+    content = store.get(kind, endpoint, name)
+    if content is None:
+        return None
+    try:
+        return of.model_validate_json(content)
+    except ValidationError as error:
+        raise Unavailable(f"The document {kind}/{endpoint}/{name} is no {of.__name__}.") from error

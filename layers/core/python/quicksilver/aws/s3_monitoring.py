@@ -1,0 +1,86 @@
+"""Documents of the monitoring as objects in the archive bucket: ``monitoring/<kind>/<endpoint>/<name>.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from quicksilver.errors import Unavailable
+from quicksilver.monitoring import MONITORING_PREFIX, Kind
+
+_ATTEMPTS = 3
+_SUFFIX = ".json"
+
+
+class S3MonitoringStore:
+    def __init__(self, client: Any, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def put(self, kind: Kind, endpoint: str, name: str, document: bytes) -> None:
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=_key(kind, endpoint, name), Body=document)
+        except (BotoCoreError, ClientError) as error:
+            raise _unavailable("written", error) from error
+
+    def claim(self, kind: Kind, endpoint: str, name: str, document: bytes) -> bool:
+        key = _key(kind, endpoint, name)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._client.put_object(Bucket=self._bucket, Key=key, Body=document, IfNoneMatch="*")
+            except ClientError as error:
+                if _code(error) == "PreconditionFailed":
+                    return False
+                # A rival is writing the same key this moment; S3 asks to try again.
+                # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+                if _code(error) == "ConditionalRequestConflict" and attempt < _ATTEMPTS:
+                    continue
+                raise _unavailable("written", error) from error
+            except BotoCoreError as error:
+                raise _unavailable("written", error) from error
+            else:
+                return True
+        raise AssertionError("every attempt ends the call or is followed by another")
+
+    def get(self, kind: Kind, endpoint: str, name: str) -> bytes | None:
+        try:
+            response = self._client.get_object(Bucket=self._bucket, Key=_key(kind, endpoint, name))
+            document: bytes = response["Body"].read()
+        except ClientError as error:
+            if _code(error) == "NoSuchKey":
+                return None
+            raise _unavailable("read", error) from error
+        except BotoCoreError as error:
+            raise _unavailable("read", error) from error
+        return document
+
+    def names(self, kind: Kind, endpoint: str, *, since: str = "") -> Iterator[str]:
+        prefix = f"{MONITORING_PREFIX}{kind}/{endpoint}/"
+        # Without the suffix a name comes before its own key, so that `since` itself is listed.
+        after = {"StartAfter": prefix + since} if since else {}
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=prefix, **after
+        )
+        try:
+            for page in pages:
+                for item in page.get("Contents", ()):
+                    name = str(item["Key"]).removeprefix(prefix)
+                    if name.endswith(_SUFFIX):
+                        yield name.removesuffix(_SUFFIX)
+        except (BotoCoreError, ClientError) as error:
+            raise _unavailable("listed", error) from error
+
+
+def _key(kind: Kind, endpoint: str, name: str) -> str:
+    return f"{MONITORING_PREFIX}{kind}/{endpoint}/{name}{_SUFFIX}"
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response["Error"]["Code"])
+
+
+def _unavailable(done: str, error: BotoCoreError | ClientError) -> Unavailable:
+    cause = _code(error) if isinstance(error, ClientError) else type(error).__name__
+    return Unavailable(f"The monitoring's documents cannot be {done}: {cause}.")
