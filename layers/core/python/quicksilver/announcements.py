@@ -79,7 +79,7 @@ def announcement(entry: Entry, stage: str) -> Announcement:
         id=detail.id,
         endpoint=entry.endpoint,
         events=tuple(Event(kind, content) for kind in _kinds(entry)),
-        subject=_one_line(f"[{stage}] {_headline(entry)}"),
+        subject=one_line(f"[{stage}] {_headline(entry)}"),
         text=_text(entry, stage),
     )
 
@@ -165,7 +165,7 @@ def _text(entry: Entry, stage: str) -> str:
     )
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Fit for a message's subject: printable ASCII on one line."""
     plain = "".join(character if " " <= character <= "~" else "?" for character in text)
     return plain if len(plain) <= MAX_SUBJECT else plain[: MAX_SUBJECT - 3] + "..."

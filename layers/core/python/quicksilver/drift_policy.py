@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -55,6 +56,13 @@ class Performance(_Section):
     """How long after a prediction its label is waited for."""
 
 
+class OpenHours(NamedTuple):
+    """[start, end) of the business hours of one day, in UTC epoch milliseconds."""
+
+    start_ms: int
+    end_ms: int
+
+
 class BusinessHours(_Section):
     """When requests are made: from an hour to an hour (UTC, ``until`` exclusive) on these weekdays, Monday being 0."""
 
@@ -67,6 +75,24 @@ class BusinessHours(_Section):
         if self.from_hour >= self.until_hour:
             raise ValueError("until_hour must be after from_hour")
         return self
+
+    def next_open(self, moment_ms: int) -> OpenHours:
+        """The hours that a moment (UTC epoch ms) is in, or else those that open next after it."""
+        midnight = datetime.fromtimestamp(moment_ms / 1_000, UTC).replace(
+            hour=0, minute=0, second=0, microsecond=0
+        )
+        # A week and a day: this very weekday may have closed already.
+        days = (midnight + timedelta(days=ahead) for ahead in range(8))
+        for day in days:
+            hours = OpenHours(
+                *(
+                    round((day + timedelta(hours=hour)).timestamp()) * 1_000
+                    for hour in (self.from_hour, self.until_hour)
+                )
+            )
+            if day.weekday() in self.weekdays and moment_ms < hours.end_ms:
+                return hours
+        raise AssertionError("a week has a weekday of each kind")
 
 
 class Retraining(_Section):

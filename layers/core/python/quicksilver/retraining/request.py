@@ -9,6 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from quicksilver.contract import EndpointName
 from quicksilver.model_version import ModelName
 
+MAX_EVIDENCE = 20
+"""Windows that a request names, the latest last: an event of EventBridge holds 256 KB."""
+
+MAX_SENTENCES = 5
+"""Findings that it names of each window, those that matter most first."""
+
+MAX_SENTENCE = 400
+
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -21,7 +29,9 @@ class Evidence(_Value):
     window: str
     start: str
     end: str
-    sentences: tuple[str, ...]
+    sentences: Annotated[
+        tuple[Annotated[str, Field(max_length=MAX_SENTENCE)], ...], Field(max_length=MAX_SENTENCES)
+    ]
 
 
 class TrainingSet(_Value):
@@ -34,16 +44,34 @@ class TrainingSet(_Value):
     sql: str
 
 
+RequestId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*-[0-9]{6}$", max_length=80)]
+
+
 class RetrainRequest(_Value):
-    """Version 1 of the detail of ``RetrainRequested``. ``id`` is the endpoint and the window that decided, so that the same
-    evidence asks once however often it is looked at."""
+    """Version 1 of the detail of ``RetrainRequested``, and a document of ``monitoring.Kind.RETRAIN`` under its id.
+
+    ``id`` is the endpoint and the number of the request, ``card-fraud-000007``: of several runs that ask for the seventh at
+    once, one does. ``evidence`` ends with the window that decided, which decides no other; it is empty where a person asked.
+    """
 
     schema_version: Literal[1] = 1
-    id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$", max_length=80)]
+    id: RequestId
     stage: str
     endpoint: EndpointName
     champion: ModelName
     requested_at: str
-    reason: str
-    evidence: Annotated[tuple[Evidence, ...], Field(min_length=1)]
+    requested_by: str | None = None
+    """The IAM identity of the person who asked; None for the schedule."""
+    reason: Annotated[str, Field(min_length=1, max_length=1_000)]
+    evidence: Annotated[tuple[Evidence, ...], Field(max_length=MAX_EVIDENCE)]
     training_set: TrainingSet
+
+
+def request_id(endpoint: str, number: int) -> str:
+    """The id of an endpoint's request of that number. Ids of an endpoint sort as their numbers do."""
+    return f"{endpoint}-{number:06d}"
+
+
+def shortened(sentence: str) -> str:
+    """A sentence that fits a request and an event."""
+    return sentence if len(sentence) <= MAX_SENTENCE else sentence[: MAX_SENTENCE - 3] + "..."
