@@ -30,6 +30,7 @@ from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
 from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_monitoring import S3MonitoringStore
+from quicksilver.aws.s3_objects import S3ObjectStore
 from quicksilver.aws.s3_outcomes import S3OutcomeStore
 from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.memory import (
@@ -40,6 +41,7 @@ from quicksilver.memory import (
     MemoryIdempotencyStore,
     MemoryMetrics,
     MemoryMonitoringStore,
+    MemoryObjectStore,
     MemoryOutcomeStore,
     MemoryPredictionStream,
     MemoryRegistryStore,
@@ -59,6 +61,7 @@ from quicksilver.ports import (
     RollupStore,
     UndeliveredStore,
 )
+from quicksilver.retraining.workspace import ObjectStore
 from tests.contract.tables import (
     create_announcements_table,
     create_features_table,
@@ -202,6 +205,14 @@ def monitoring_store(make_client: MakeClient | None, name: str) -> MonitoringSto
     client = make_client("s3")
     client.create_bucket(Bucket=name)
     return S3MonitoringStore(client, name)
+
+
+def object_store(make_client: MakeClient | None, name: str) -> ObjectStore:
+    if make_client is None:
+        return MemoryObjectStore()
+    client = make_client("s3")
+    client.create_bucket(Bucket=name)
+    return S3ObjectStore(client, name)
 
 
 @pytest.fixture

@@ -357,3 +357,21 @@ class MemoryMonitoringStore:
     def _check(self) -> None:
         if not self.available:
             raise Unavailable("The archive cannot be reached.")
+
+
+class MemoryObjectStore:
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.available = True
+
+    def put(self, key: str, data: bytes) -> None:
+        self._require()
+        self.objects[key] = data
+
+    def get(self, key: str) -> bytes | None:
+        self._require()
+        return self.objects.get(key)
+
+    def _require(self) -> None:
+        if not self.available:
+            raise Unavailable("The object store is unavailable.")

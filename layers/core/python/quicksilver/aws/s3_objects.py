@@ -1,0 +1,37 @@
+"""Whole objects in an S3 bucket, by key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from quicksilver.errors import Unavailable
+
+
+class S3ObjectStore:
+    """Whoever uses it may list the bucket under its prefix: else S3 says of an absent object that it may not be read."""
+
+    def __init__(self, client: Any, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def put(self, key: str, data: bytes) -> None:
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable(f"{key} cannot be written: {_cause(error)}.") from error
+
+    def get(self, key: str) -> bytes | None:
+        try:
+            data: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except (BotoCoreError, ClientError) as error:
+            if _cause(error) == "NoSuchKey":
+                return None
+            raise Unavailable(f"{key} cannot be read: {_cause(error)}.") from error
+        return data
+
+
+def _cause(error: BotoCoreError | ClientError) -> str:
+    """AWS's own code for a refusal; else what kind of failure it was."""
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
