@@ -20,8 +20,8 @@ from rich.table import Table
 
 from quicksilver.aws.system import SystemClock
 from quicksilver.contract import Contract, Feature, FeatureType, MissingPolicy, Source
+from quicksilver.evaluation_file import open_evaluation
 from quicksilver.frame import Floats
-from quicksilver.gates.data import EvaluationData
 from quicksilver.gates.policy import Policy
 from quicksilver.gates.report import GateReport
 from quicksilver.gates.run import Champion, run_gates
@@ -65,7 +65,7 @@ def main() -> None:
     ]
     group = np.array(["a", "b", "c", None], dtype=object)[np.random.default_rng(3).integers(0, 4, ROWS)]
     file = evaluation_rows(contract, reference=judged, target=outcomes, protected={"band": group.tolist()})
-    data = EvaluationData.from_bytes(file)
+    data = open_evaluation(file)
 
     watch = Stopwatch()
     started = time.perf_counter()

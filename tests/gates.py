@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quicksilver.contract import Contract
+from quicksilver.evaluation_file import open_evaluation
 from quicksilver.gates.data import EvaluationData
 from quicksilver.gates.policy import Policy
 from quicksilver.gates.report import Check, Gate, Outcome
@@ -49,7 +50,7 @@ def evaluation(trained: Trained, **changes: Any) -> EvaluationData:
         "target": trained.target,
         "protected": {"band": band(len(trained.vectors))},
     }
-    return EvaluationData.from_bytes(evaluation_rows(trained.contract, **{**usual, **changes}))
+    return open_evaluation(evaluation_rows(trained.contract, **{**usual, **changes}))
 
 
 def contract_with(bend: Any) -> Contract:

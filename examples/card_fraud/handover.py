@@ -11,7 +11,7 @@ from examples.card_fraud.train import Trained
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
 from quicksilver.errors import NotFound, QuicksilverError
-from quicksilver.gates.data import EvaluationData
+from quicksilver.evaluation_file import read_evaluation
 from quicksilver.gates.policy import Policy
 from quicksilver.gates.report import Gate, GateReport, Outcome
 from quicksilver.gates.run import Champion, run_gates
@@ -51,7 +51,7 @@ def approve(ada: DeployedStage, grace: DeployedStage, trained: Trained, say: Say
         write_handover(package, trained.evaluation(), folder)
     say("gates")
     policy = Policy.from_toml((checkout() / "policies" / f"{ENDPOINT}.toml").read_text())
-    data = EvaluationData.read(evaluation_path(folder))
+    data = read_evaluation(evaluation_path(folder))
     champion = _champion(ada, package)
     report = run_gates(package, data, policy, champion, SystemClock())
     folder.with_name(f"{folder.name}.gate.json").write_bytes(report.canonical_json)

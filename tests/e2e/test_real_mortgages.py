@@ -8,7 +8,7 @@ import pytest
 
 from quicksilver.aws.system import SystemClock
 from quicksilver.errors import NotAllowed
-from quicksilver.gates.data import EvaluationData
+from quicksilver.evaluation_file import open_evaluation
 from quicksilver.gates.policy import Policy
 from quicksilver.gates.report import Gate, Outcome
 from quicksilver.gates.run import run_gates
@@ -32,7 +32,7 @@ def test_a_mortgage_model_goes_from_rows_to_answers_by_two_people(local_stack: L
     mortgages = hand_over()
     package = mortgages.package
     policy = Policy.from_toml((checkout() / "policies" / f"{ENDPOINT}.toml").read_text())
-    data = EvaluationData.from_bytes(mortgages.evaluation)
+    data = open_evaluation(mortgages.evaluation)
     report = run_gates(package, data, policy, None, SystemClock())
     assert report.outcome is not Outcome.FAIL, [
         c.sentence for c in report.checks if c.outcome is Outcome.FAIL

@@ -13,10 +13,10 @@ from examples.card_fraud.metrics import evaluate
 from examples.card_fraud.replay import Replay, select_replay
 from examples.card_fraud.simulator import SimulationConfig
 from examples.card_fraud.train import Trained, fit, train
+from quicksilver.evaluation_file import open_evaluation
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.features import Cause, build_vector, check_names, feature_keys
 from quicksilver.frame import encode_rows
-from quicksilver.gates.data import EvaluationData
 from quicksilver.package import check_model
 from quicksilver.ports import FeatureReading
 from quicksilver.request import parse_request
@@ -118,7 +118,7 @@ def test_the_trained_model_packs(trained: Trained) -> None:
 def test_the_evaluation_rows_are_the_held_out_ones_with_groups_that_models_never_see(
     trained: Trained,
 ) -> None:
-    data = EvaluationData.from_bytes(trained.evaluation())
+    data = open_evaluation(trained.evaluation())
     encoded = encode_rows(trained.contract, data.frame(trained.contract))
     assert encoded.vectors.tobytes() == trained.held_out.vectors.tobytes()
     assert data.target.tolist() == trained.held_out.outcomes.tolist()

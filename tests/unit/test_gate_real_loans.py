@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from quicksilver.gates.data import EvaluationData
+from quicksilver.evaluation_file import open_evaluation
 from quicksilver.gates.policy import Policy
 from quicksilver.gates.report import Check, Gate, GateReport, Outcome
 from quicksilver.gates.run import Champion, run_gates
@@ -47,7 +47,7 @@ def judged() -> Judged:
     )  # fmt: skip
     report = run_gates(
         mortgages.package,
-        EvaluationData.from_bytes(mortgages.evaluation),
+        open_evaluation(mortgages.evaluation),
         policy,
         Champion(None, mortgages.package),
         ManualClock(),

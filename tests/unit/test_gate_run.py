@@ -119,9 +119,9 @@ def test_rows_that_serving_would_refuse_are_no_evidence(trained: Trained, packag
     values = frame["amount"].values.copy()
     values[:3] = -5.0
     frame["amount"] = type(frame["amount"])(values, frame["amount"].present)
-    from quicksilver.gates.data import EvaluationData, evaluation_bytes
+    from quicksilver.evaluation_file import evaluation_bytes, open_evaluation
 
-    data = EvaluationData.from_bytes(evaluation_bytes(frame, trained.target, {"band": ["x"] * len(values)}))
+    data = open_evaluation(evaluation_bytes(frame, trained.target, {"band": ["x"] * len(values)}))
     with pytest.raises(InvalidData) as refusal:
         run(package, data)
     assert refusal.value.fields[0].reason == "3 rows miss a feature whose policy is reject"

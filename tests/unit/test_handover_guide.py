@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quicksilver.gates.data import EvaluationData
+from quicksilver.evaluation_file import read_evaluation
 from quicksilver.package_check import check_package
 from quicksilver.package_files import evaluation_path
 
@@ -49,6 +49,6 @@ def test_the_guides_python_makes_a_sound_package(tmp_path: Path, monkeypatch: py
     assert result.package is not None
     assert result.package.contract.groups == {"applicant": "entity_id"}
     assert result.package.contract.features[0].sensitive
-    data = EvaluationData.read(evaluation_path(Path("build/credit-line")))
+    data = read_evaluation(evaluation_path(Path("build/credit-line")))
     assert data.rows == result.package.reference.rows
     assert data.groups("sex").names == ("female", "male", "unknown")

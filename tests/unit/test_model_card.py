@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from quicksilver.errors import InvalidPackage
+from quicksilver.evaluation_file import open_evaluation
 from quicksilver.gates.data import EvaluationData
 from quicksilver.gates.report import Check, Gate, GateReport, Outcome
 from quicksilver.model_card import group_tables, render_html
@@ -27,7 +28,7 @@ ZERO = "0" * 64
 
 @pytest.fixture(scope="module")
 def data(trained: Trained) -> EvaluationData:
-    return EvaluationData.from_bytes(
+    return open_evaluation(
         evaluation_rows(
             trained.contract,
             reference=trained.vectors,

@@ -1,9 +1,6 @@
 """The evaluator: LightGBM's own C library for scores and the native kernel for contributions, both by ctypes.
 
 LightGBM is the authority on scores: the raw score is bit-equal to ``Booster.predict(raw_score=True)``.
-Importing the ``lightgbm`` package would cost half a second and 150 MiB of numpy and scipy for two
-calls of its C API, so the library alone is loaded.
-
 Contributions are the kernel's, at a fraction of the cost of LightGBM's own. Those are used for a model that the
 kernel refuses, and for any one vector whose contributions do not add up to its raw score.
 """
@@ -11,7 +8,6 @@ kernel refuses, and for any one vector whose contributions do not add up to its 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import logging
 import math
 import re
@@ -20,19 +16,22 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
-from pathlib import Path
 from typing import Any, Protocol
 
 from quicksilver.errors import KernelRefused, ModelNotLoadable, NotEvaluated
 from quicksilver.kernel import Kernel, Row
+from quicksilver.lightgbm_library import (
+    C_API_DTYPE_FLOAT64,
+    C_API_PREDICT_CONTRIB,
+    C_API_PREDICT_RAW_SCORE,
+    C_API_ROW_MAJOR,
+    Refused,
+    call,
+    library,
+)
 
 logger = logging.getLogger(__name__)
 
-# include/LightGBM/c_api.h
-_C_API_DTYPE_FLOAT64 = 1
-_C_API_PREDICT_RAW_SCORE = 1
-_C_API_PREDICT_CONTRIB = 3
 _ONE_THREAD = b"num_threads=1"
 
 _SIGMOID_OBJECTIVES = ("binary", "cross_entropy")
@@ -83,31 +82,11 @@ class Evaluator(Protocol):
         ...
 
 
-def library_path() -> Path:
-    """Where ``lib_lightgbm.so`` lies: in the installed package or in the layer, found the same way."""
-    spec = importlib.util.find_spec("lightgbm")
-    for folder in (spec.submodule_search_locations if spec else None) or ():
-        for name in ("lib_lightgbm.so", "lib_lightgbm.dylib"):
-            path = Path(folder, "lib", name)
-            if path.is_file():
-                return path
-    raise ModelNotLoadable("LightGBM's library is not installed: the function needs its lightgbm layer.")
-
-
-@cache
-def _library() -> ctypes.CDLL:
-    library = ctypes.CDLL(str(library_path()))
-    library.LGBM_GetLastError.restype = ctypes.c_char_p
-    return library
-
-
 def _call(name: str, *arguments: Any) -> None:
-    """Call the C API; every function of it returns 0, or -1 with a message kept for this thread."""
-    library = _library()
-    if getattr(library, name)(*arguments) != 0:
-        raise ModelNotLoadable(
-            f"LightGBM refused the model: {library.LGBM_GetLastError().decode(errors='replace')}"
-        )
+    try:
+        call(name, *arguments)
+    except Refused as refused:
+        raise ModelNotLoadable(f"LightGBM refused the model: {refused}") from None
 
 
 class _Predictor:
@@ -117,13 +96,13 @@ class _Predictor:
         self._config = ctypes.c_void_p()
         _call(
             "LGBM_BoosterPredictForMatSingleRowFastInit",
-            booster, kind, 0, -1, _C_API_DTYPE_FLOAT64, len(row), _ONE_THREAD, ctypes.byref(self._config),
+            booster, kind, 0, -1, C_API_DTYPE_FLOAT64, len(row), _ONE_THREAD, ctypes.byref(self._config),
         )  # fmt: skip
         self._out = (ctypes.c_double * n_out)()
         self._out_len = ctypes.c_int64()
-        self._predict = _library().LGBM_BoosterPredictForMatSingleRowFast
+        self._predict = library().LGBM_BoosterPredictForMatSingleRowFast
         self._arguments = (self._config, row, ctypes.byref(self._out_len), self._out)
-        weakref.finalize(self, _library().LGBM_FastConfigFree, self._config)
+        weakref.finalize(self, library().LGBM_FastConfigFree, self._config)
 
     def __call__(self) -> Row:
         if self._predict(*self._arguments) != 0:
@@ -137,14 +116,14 @@ class _Worker(threading.local):
     def __init__(self, booster: ctypes.c_void_p, kernel: Kernel | None, n_features: int) -> None:
         self._booster = booster
         self.row = (ctypes.c_double * n_features)()
-        self.raw_score = _Predictor(booster, _C_API_PREDICT_RAW_SCORE, self.row, 1)
+        self.raw_score = _Predictor(booster, C_API_PREDICT_RAW_SCORE, self.row, 1)
         self.kernel = kernel.worker(self.row) if kernel else None
         self._contributions: _Predictor | None = None
 
     def lightgbm_contributions(self) -> Row:
         if self._contributions is None:
             n_out = len(self.row) + 1
-            self._contributions = _Predictor(self._booster, _C_API_PREDICT_CONTRIB, self.row, n_out)
+            self._contributions = _Predictor(self._booster, C_API_PREDICT_CONTRIB, self.row, n_out)
         return self._contributions()
 
 
@@ -165,7 +144,7 @@ class LightGBMEvaluator:
             "LGBM_BoosterLoadModelFromString",
             ctypes.c_char_p(model_text), ctypes.byref(iterations), ctypes.byref(self._booster),
         )  # fmt: skip
-        weakref.finalize(self, _library().LGBM_BoosterFree, self._booster)
+        weakref.finalize(self, library().LGBM_BoosterFree, self._booster)
         self._n_features = self._int("LGBM_BoosterGetNumFeature")
         if self._int("LGBM_BoosterGetNumClasses") != 1:
             raise ModelNotLoadable("The model has several classes; a risk score has one output.")
@@ -195,6 +174,19 @@ class LightGBMEvaluator:
         if not _add_up(parts, raw_score):
             raise NotEvaluated("The contributions do not add up to the raw score.")
         return Evaluation(raw_score, tuple(parts[:-1]), parts[-1], ExplainedBy.LIGHTGBM)
+
+    def score_matrix(self, vectors: int, rows: int, out: int) -> None:
+        """Raw scores of vectors that lie in memory at an address, row after row as doubles, into as many doubles at
+        another. One thread: OpenMP's would spin beside a busy neighbour. Raises ``NotEvaluated``."""
+        length = ctypes.c_int64()
+        try:
+            call(
+                "LGBM_BoosterPredictForMat",
+                self._booster, ctypes.c_void_p(vectors), C_API_DTYPE_FLOAT64, rows, self._n_features, C_API_ROW_MAJOR,
+                C_API_PREDICT_RAW_SCORE, 0, -1, _ONE_THREAD, ctypes.byref(length), ctypes.c_void_p(out),
+            )  # fmt: skip
+        except Refused as refused:
+            raise NotEvaluated(f"LightGBM failed to predict: {refused}") from None
 
     def lightgbm_contributions(self, vector: Sequence[float]) -> tuple[float, ...]:
         """LightGBM's own contributions of a vector; the last one is the expected value. What the kernel is held to."""

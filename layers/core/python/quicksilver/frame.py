@@ -1,4 +1,4 @@
-"""Columns of raw feature values, and their encoding by the contract's own rules. Training side; never in a layer.
+"""Columns of raw feature values, and their encoding by the contract's own rules. Off the request path.
 
 ``encode_rows`` is ``Feature.encode`` and the missing policies of scoring, applied to whole columns. A
 test holds it to the row-by-row result, which is why a model sees in training what it sees in serving.

@@ -95,7 +95,7 @@ def _pictures(
     vectors, target = data.encode(package.contract).vectors, data.target
     scores = Subject(package).scores(vectors)
     curves = [Curve("this model", MODEL, scores)]
-    if champion is not None and set(champion.contract.names) <= set(data.table.column_names):
+    if champion is not None and set(champion.contract.names) <= data.names:
         theirs = Subject(champion).scores(data.encode(champion.contract).vectors)
         curves.insert(0, Curve("champion", CHAMPION, theirs))
     return {

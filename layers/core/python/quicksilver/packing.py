@@ -1,20 +1,21 @@
-"""Packing: from a trained model, its contract and reference rows to a model package. Training side; never in a layer."""
+"""Packing: from a trained model, its contract and reference rows to a model package. Off the request path."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from quicksilver.batch_scores import scores as score_rows
 from quicksilver.contract import Contract, FeatureType
 from quicksilver.errors import FieldError, InvalidData, InvalidPackage, ModelNotLoadable, NotFound
+from quicksilver.evaluation_file import evaluation_bytes
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.frame import Encoded, Floats, Frame, encode_frame, encode_rows
-from quicksilver.gates.data import evaluation_bytes
 from quicksilver.gates.policy import refuse_protected_inputs
 from quicksilver.model_card_text import CardFacts, render_markdown
 from quicksilver.model_text import ModelHeader, read_header
@@ -36,12 +37,16 @@ from quicksilver.profile_builder import build_profile
 from quicksilver.training_frame import TrainingFrame, decode_matrix, read_frame
 from quicksilver.training_metrics import score_metrics
 
-if TYPE_CHECKING:
-    from lightgbm import Booster
-
 GOLDEN_ROWS = 200
 
-Model: TypeAlias = "Booster | bytes | str | Path"
+
+class Booster(Protocol):
+    """What ``lightgbm`` calls a trained model."""
+
+    def model_to_string(self) -> str: ...
+
+
+Model: TypeAlias = Booster | bytes | str | Path
 """A trained booster, the text of one, or the path of a file that holds the text."""
 
 
@@ -81,7 +86,7 @@ def pack(
     check_features(contract.names, evaluator.feature_names)
     encoded = _encode(contract, as_frame(contract, reference))
     _check_categories(contract, header, encoded)
-    scores = score_rows(model_text, evaluator, encoded.vectors)
+    scores = score_rows(evaluator, encoded.vectors)
     profile = build_profile(contract, encoded, scores)
     outcomes = _outcomes(target, len(encoded.vectors), regression=evaluator.is_regression)
     if metrics is None:
@@ -130,8 +135,7 @@ def read_model(model: Model) -> bytes:
             return Path(model).read_bytes()
         except OSError as error:
             raise NotFound(f"The model text {model} cannot be read: {error.strerror}.") from None
-    text: str = model.model_to_string()
-    return text.encode()
+    return model.model_to_string().encode()
 
 
 def as_frame(contract: Contract, reference: TrainingFrame | Floats) -> Frame:
@@ -139,15 +143,6 @@ def as_frame(contract: Contract, reference: TrainingFrame | Floats) -> Frame:
     if isinstance(reference, np.ndarray):
         return decode_matrix(contract, reference)
     return read_frame(reference, contract.names)
-
-
-def score_rows(model_text: bytes, evaluator: LightGBMEvaluator, vectors: Floats) -> NDArray[np.float64]:
-    """The score of each encoded row, shape ``(rows,)``: raw scores in one batch, each turned into a score as serving does."""
-    import lightgbm
-
-    booster = lightgbm.Booster(model_str=model_text.decode())
-    raw = np.asarray(booster.predict(vectors, raw_score=True, num_threads=1), dtype=np.float64)
-    return np.array([evaluator.score(value) for value in raw.tolist()])
 
 
 def _load(model_text: bytes) -> tuple[ModelHeader, LightGBMEvaluator]:

@@ -1,7 +1,7 @@
 """The reference profile: histograms of the training window, against which live traffic is compared.
 
 Edges are frozen here once and never made from live data. Values only: ``profile_builder`` makes one from
-a frame, on the training side.
+a frame, off the request path.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Building the reference profile from encoded reference rows. Training side; never in a layer."""
+"""Building the reference profile from encoded reference rows. Off the request path."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What data scientists hold in their hands, as a ``Frame``: pandas frames, arrays by name, encoded matrices.
 
-Training side; never in a layer.
+pandas is never imported here: what it hands over is known by what it can do.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ def read_column(name: str, values: Any) -> Column:
         return values
     present = ~np.asarray(values.isna(), dtype=np.bool_) if hasattr(values, "isna") else None
     array = np.asarray(values.array if hasattr(values, "array") else values)
+    if array.dtype.kind == "U" and not isinstance(values, np.ndarray):
+        # numpy makes strings of everything as soon as one value is one.
+        array = np.asarray(values, dtype=object)
     if array.ndim != 1:
         raise InvalidData("The frame is not usable.", [FieldError(name, "must be one value per row")])
     if array.dtype.kind == "f":

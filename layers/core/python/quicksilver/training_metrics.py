@@ -1,4 +1,4 @@
-"""What a package says of its own model's quality where its maker says nothing. Training side; never in a layer."""
+"""What a package says of its own model's quality where its maker says nothing. Off the request path."""
 
 from __future__ import annotations
 

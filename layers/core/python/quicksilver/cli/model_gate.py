@@ -66,7 +66,7 @@ def gate(
     as_json: JsonOption = False,
 ) -> None:
     """Run the gates: performance, bias, consistency, latency. Exit code 1 where a check fails, else 0."""
-    from quicksilver.gates.data import EvaluationData
+    from quicksilver.evaluation_file import read_evaluation
     from quicksilver.gates.run import run_gates
 
     package = read_package(path)
@@ -76,7 +76,7 @@ def gate(
             [FieldError("endpoint", f"is {package.contract.endpoint} in the contract")],
         )
     rules = _policy(policy or checkout() / "policies" / f"{endpoint}.toml")
-    rows = EvaluationData.read(data or evaluation_path(path))
+    rows = read_evaluation(data or evaluation_path(path))
     rival = _champion(champion, endpoint, stage)
     with progress_steps() as step:
         report = run_gates(package, rows, rules, rival, SystemClock(), step)

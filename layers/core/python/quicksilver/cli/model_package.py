@@ -115,7 +115,7 @@ def card(
     as_json: JsonOption = False,
 ) -> None:
     """Write a package's model card as one HTML file with pictures, and print its path."""
-    from quicksilver.gates.data import EvaluationData
+    from quicksilver.evaluation_file import read_evaluation
     from quicksilver.model_card import render_html
 
     package = named_package(which, stage)
@@ -124,7 +124,7 @@ def card(
     with progress("drawing the model card"):
         html = render_html(
             package,
-            data=EvaluationData.read(rows) if data or rows.exists() else None,
+            data=read_evaluation(rows) if data or rows.exists() else None,
             report=_report(evidence) if report or evidence.exists() else None,
             champion=None if champion is None else named_package(champion, stage),
             cutoff=_cutoff(policy, package.contract.endpoint),
