@@ -175,7 +175,8 @@ class Stage:
 
     ``emulated`` says that it runs on an emulator of AWS: nothing there outlives a test, and what the
     emulator does not have (CodeDeploy, percentile alarms) is left out. ``client_throttle`` bounds one
-    API key; each endpoint's own throttle bounds the endpoint, and ``registry_throttle`` the registry API.
+    API key; each endpoint's own throttle bounds the endpoint, ``outcomes_throttle`` the outcomes of one endpoint, which come by the thousand in a request, and
+    ``registry_throttle`` the registry API.
     ``artefact_lock_days`` is how long no model package and no evidence can be deleted; 0 on an emulator.
     ``rollup_period_seconds`` is what counts of arms are kept by. Never change it on a stage that has data: a record that is
     delivered again would be looked for in another period than it was counted in.
@@ -186,6 +187,7 @@ class Stage:
     client_throttle: Throttle
     log_retention: LogRetention
     registry_throttle: Throttle = Throttle(rate_per_second=50, burst=100)
+    outcomes_throttle: Throttle = Throttle(rate_per_second=20, burst=40)
     artefact_lock_days: int = 0
     rollup_period_seconds: int = 60
     emulated: bool = False

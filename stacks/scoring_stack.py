@@ -1,4 +1,5 @@
-"""What answers: layers, one score function per endpoint behind ``live``, the API, and the prediction archive.
+"""What answers: layers, one score function per endpoint behind ``live``, the function that takes outcomes, the API, and the
+prediction archive.
 
 All of it can be rebuilt from the checkout. Every grant is written here, where both parties are visible:
 each function has a role of its own with the verbs it needs.
@@ -6,6 +7,7 @@ each function has a role of its own with the verbs it needs.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from aws_cdk import (
@@ -19,12 +21,12 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from quicksilver.archive import UNDELIVERED_PREFIX
+from quicksilver.archive import OUTCOMES_PREFIX, UNDELIVERED_PREFIX
 from stacks.config import Endpoint, Release, Stage
 from stacks.constructs.artefact_bucket import PACKAGES
 from stacks.constructs.count_alarms import ENDPOINT, CountAlarms
 from stacks.constructs.function import Function
-from stacks.constructs.layers import LAYERS_ROOT, Layers
+from stacks.constructs.layers import LAYERS_ROOT, LEAN, Layers
 from stacks.constructs.live_alias import CodeRelease, LiveAlias
 from stacks.constructs.object_access import allow_objects
 from stacks.constructs.prediction_archive import PredictionArchive
@@ -84,7 +86,14 @@ class ScoringStack(Stack):
             bucket=data.archive,
             key=data.predictions_key,
         )
-        ScoringApi(self, "Api", stage=stage, live=live, log_key=data.predictions_key)
+        ScoringApi(
+            self,
+            "Api",
+            stage=stage,
+            live=live,
+            outcomes=self._outcomes_function(),
+            log_key=data.predictions_key,
+        )
 
     def _score_function(self, endpoint: Endpoint) -> Function:
         data = self._data
@@ -149,6 +158,37 @@ class ScoringStack(Stack):
             "idempotency_seconds": str(endpoint.idempotency_hours * 3_600),
             "timeout_seconds": str(endpoint.timeout_seconds),
         }
+
+    def _outcomes_function(self) -> Function:
+        data = self._data
+        function = Function(
+            self,
+            "Outcomes",
+            stage=self._stage,
+            folder="outcomes",
+            service="outcomes",
+            description=f"Quicksilver {self._stage.name}: take the outcomes of predictions",
+            layers=self._layers,
+            carries=LEAN,
+            log_key=data.predictions_key,
+            settings={
+                "stage": self._stage.name,
+                "endpoints": json.dumps([endpoint.name for endpoint in self._stage.endpoints]),
+                "archive_bucket": data.archive.bucket_name,
+            },
+            memory_mib=1_024,
+            timeout=Duration.seconds(28),
+        )
+        for endpoint in self._stage.endpoints:
+            allow_objects(
+                function.own_role,
+                actions=["s3:PutObject"],
+                bucket=data.archive,
+                prefix=f"{OUTCOMES_PREFIX}{endpoint.name}/",
+                reason="Each delivery is an object named by its content; it may only add, and only here.",
+            )
+        function.allow(["kms:GenerateDataKey"], data.predictions_key.key_arn)
+        return function
 
     def _redeliver_function(self) -> None:
         data = self._data

@@ -1,4 +1,4 @@
-"""A Lambda function with a role of its own, a log group of its own and all layers.
+"""A Lambda function with a role of its own, a log group of its own and its stack's layers.
 
 The role can write to that one log group and nothing else; every further verb is granted in the stack,
 where both parties are visible.
@@ -6,7 +6,7 @@ where both parties are visible.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from aws_cdk import (
@@ -39,7 +39,7 @@ class Function(lambda_.Function):
     """The handler in ``lambdas/<folder>``, deployed as ``quicksilver-<stage>-<service>``.
 
     ``settings`` becomes the environment under the prefix ``QUICKSILVER_``: exactly the fields of the
-    function's settings model. Raises ``ConfigError`` where Lambda would not take so much of it.
+    function's settings model. It carries all ``layers``, or those that ``carries`` names. Raises ``ConfigError`` where Lambda would not take so much of it.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Function(lambda_.Function):
         timeout: Duration,
         provisioned_concurrency: int = 0,
         role_name: str | None = None,
+        carries: Collection[str] | None = None,
     ) -> None:
         environment = {
             **{f"QUICKSILVER_{name.upper()}": value for name, value in settings.items()},
@@ -86,7 +87,7 @@ class Function(lambda_.Function):
             code=lambda_.Code.from_asset(
                 str(LAMBDAS_ROOT / folder), exclude=["__pycache__", "*.pyc"], ignore_mode=IgnoreMode.GIT
             ),
-            layers=list(layers.all),
+            layers=[layers.by_name[name] for name in carries or layers.by_name],
             environment=environment,
             memory_size=memory_mib,
             timeout=timeout,

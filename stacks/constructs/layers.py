@@ -6,7 +6,7 @@ built is refused, so that what is tested is what is deployed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from aws_cdk import IgnoreMode, aws_lambda as lambda_
@@ -19,6 +19,9 @@ LAYERS_ROOT = Path(__file__).resolve().parents[2] / "layers"
 
 ANALYSIS = "analysis"
 CARRIED_BY_ALL = ("core", "runtime", "lightgbm")
+LEAN = ("core", "runtime")
+"""What a function carries that has nothing to do with models."""
+
 BUILT = (*CARRIED_BY_ALL, ANALYSIS)
 
 
@@ -35,9 +38,10 @@ class Layers(Construct):
         super().__init__(scope, id)
         self._stage = stage
         names = BUILT if analysis else CARRIED_BY_ALL
-        self.all: Sequence[lambda_.ILayerVersion] = [
-            self._layer(name.capitalize(), built_layer(root, stage.layers_target, name)) for name in names
-        ]
+        self.by_name: Mapping[str, lambda_.ILayerVersion] = {
+            name: self._layer(name.capitalize(), built_layer(root, stage.layers_target, name))
+            for name in names
+        }
 
     def _layer(self, id: str, folder: Path) -> lambda_.LayerVersion:
         return lambda_.LayerVersion(

@@ -1,7 +1,8 @@
-"""The scoring API: ``POST /v1/{endpoint}/score`` and ``.../score-batch``, signed by IAM, throttled per key and per endpoint.
+"""The scoring API: ``POST /v1/{endpoint}/score``, ``.../score-batch`` and ``.../outcomes``, signed by IAM, throttled per key
+and per endpoint.
 
-Each endpoint is a static resource in front of its own ``live`` alias, so its permission, its throttle and
-its metrics are its own. Any other name falls through to an answer the gateway gives by itself.
+Each endpoint is a static resource in front of its own ``live`` alias and of the one function that takes outcomes, so its
+permissions, its throttles and its metrics are its own. Any other name falls through to an answer the gateway gives by itself.
 """
 
 from __future__ import annotations
@@ -20,14 +21,20 @@ from constructs import Construct
 from pydantic import BaseModel
 
 from quicksilver.errors import FieldError
+from quicksilver.outcomes_api import OutcomesRequest
 from quicksilver.problem import PROBLEM_JSON, problem
 from quicksilver.request import BatchRequest, ScoreRequest
-from stacks.config import Stage, Throttle
+from stacks.config import Endpoint, Stage, Throttle
 from stacks.constructs.request_model import RequestModel
 from stacks.constructs.signed_api import SignedApi, explain_signed_method
 
-# Both verbs go to the same alias: a batch is the same decisions, by the same function version.
-_VERBS: Mapping[str, type[BaseModel]] = {"score": ScoreRequest, "score-batch": BatchRequest}
+_OUTCOMES = "outcomes"
+# Both verbs of scoring go to the same alias: a batch is the same decisions, by the same function version.
+_VERBS: Mapping[str, type[BaseModel]] = {
+    "score": ScoreRequest,
+    "score-batch": BatchRequest,
+    _OUTCOMES: OutcomesRequest,
+}
 
 
 class ScoringApi(Construct):
@@ -40,9 +47,10 @@ class ScoringApi(Construct):
         *,
         stage: Stage,
         live: Mapping[str, lambda_.IFunction],
+        outcomes: lambda_.IFunction,
         log_key: kms.IKey,
     ) -> None:
-        """``live`` maps an endpoint's name to the alias that answers for it."""
+        """``live`` maps an endpoint's name to the alias that answers for it; ``outcomes`` takes those of all endpoints."""
         super().__init__(scope, id)
         self._stage = stage
         self.api = SignedApi(
@@ -55,8 +63,8 @@ class ScoringApi(Construct):
             gives_account_its_log_role=not stage.emulated,
             method_options={
                 f"/v1/{endpoint.name}/{verb}/POST": apigateway.MethodDeploymentOptions(
-                    throttling_rate_limit=endpoint.throttle.rate_per_second,
-                    throttling_burst_limit=endpoint.throttle.burst,
+                    throttling_rate_limit=self._throttle(endpoint, verb).rate_per_second,
+                    throttling_burst_limit=self._throttle(endpoint, verb).burst,
                     metrics_enabled=True,
                     data_trace_enabled=False,
                 )
@@ -73,8 +81,10 @@ class ScoringApi(Construct):
             .add_resource(verb)
             .add_method(
                 "POST",
-                apigateway.LambdaIntegration(live[endpoint.name], allow_test_invoke=False),
-                operation_name=endpoint.service if verb == "score" else f"{endpoint.service}-batch",
+                apigateway.LambdaIntegration(
+                    outcomes if verb == _OUTCOMES else live[endpoint.name], allow_test_invoke=False
+                ),
+                operation_name=f"{verb}-{endpoint.name}",
                 request_models={"application/json": models[verb]},
                 authorization_type=apigateway.AuthorizationType.IAM,
                 api_key_required=True,
@@ -134,6 +144,9 @@ class ScoringApi(Construct):
             ],
         )
 
+    def _throttle(self, endpoint: Endpoint, verb: str) -> Throttle:
+        return self._stage.outcomes_throttle if verb == _OUTCOMES else endpoint.throttle
+
     def _usage_plan(self, methods: Mapping[tuple[str, str], apigateway.Method]) -> apigateway.IApiKey:
         key = self.api.add_api_key("Key", description=f"Quicksilver {self._stage.name}: the decision engine")
         plan = self.api.add_usage_plan(
@@ -146,7 +159,7 @@ class ScoringApi(Construct):
             stage=self.api.deployment_stage,
             throttle=[
                 apigateway.ThrottlingPerMethod(
-                    method=methods[endpoint.name, verb], throttle=_settings(endpoint.throttle)
+                    method=methods[endpoint.name, verb], throttle=_settings(self._throttle(endpoint, verb))
                 )
                 for endpoint in self._stage.endpoints
                 for verb in _VERBS

@@ -31,7 +31,8 @@ def methods(synthesized: Synthesized, stack: str = "scoring") -> dict[str, Mappi
     }
 
 
-VERBS = ("score", "score-batch")
+SCORING = ("score", "score-batch")
+VERBS = (*SCORING, "outcomes")
 
 
 def test_there_are_routes_per_endpoint_and_some_for_any_other_name(every_stage: Synthesized) -> None:
@@ -52,7 +53,7 @@ def test_scoring_needs_an_api_key_too(every_stage: Synthesized) -> None:
 def test_each_route_invokes_the_live_alias_of_its_own_endpoint(every_stage: Synthesized) -> None:
     aliases = every_stage.of_type("AWS::Lambda::Alias")
     found = methods(every_stage)
-    for endpoint, verb in itertools.product(every_stage.stage.endpoints, VERBS):
+    for endpoint, verb in itertools.product(every_stage.stage.endpoints, SCORING):
         integration = found[f"POST /v1/{endpoint.name}/{verb}"]["Integration"]
         assert integration["Type"] == "AWS_PROXY"
         (alias,) = [part["Ref"] for part in integration["Uri"]["Fn::Join"][1] if part_is_alias(part, aliases)]
@@ -62,11 +63,19 @@ def test_each_route_invokes_the_live_alias_of_its_own_endpoint(every_stage: Synt
         )
 
 
+def test_outcomes_of_every_endpoint_go_to_the_one_function_that_takes_them(every_stage: Synthesized) -> None:
+    function, _ = every_stage.named("AWS::Lambda::Function", "Outcomes")
+    for endpoint in every_stage.stage.endpoints:
+        integration = methods(every_stage)[f"POST /v1/{endpoint.name}/outcomes"]["Integration"]
+        assert integration["Type"] == "AWS_PROXY"
+        assert {"Fn::GetAtt": [function, "Arn"]} in integration["Uri"]["Fn::Join"][1]
+
+
 def part_is_alias(part: object, aliases: Mapping[str, Any]) -> bool:
     return isinstance(part, dict) and part.get("Ref") in aliases
 
 
-def test_the_gateway_may_invoke_each_alias_on_its_own_route_only(every_stage: Synthesized) -> None:
+def test_the_gateway_may_invoke_each_function_on_its_own_routes_only(every_stage: Synthesized) -> None:
     allowed = [
         item["Properties"]
         for item in every_stage.of_type("AWS::Lambda::Permission", "scoring").values()
@@ -74,7 +83,12 @@ def test_the_gateway_may_invoke_each_alias_on_its_own_route_only(every_stage: Sy
     ]
     ends = sorted(permission["SourceArn"]["Fn::Join"][1][-1] for permission in allowed)
     assert ends == sorted(f"/POST/v1/{e.name}/{verb}" for e in every_stage.stage.endpoints for verb in VERBS)
-    assert {permission["FunctionName"]["Ref"] for permission in allowed} == set(
+    outcomes, _ = every_stage.named("AWS::Lambda::Function", "Outcomes")
+    for permission in allowed:
+        takes_outcomes = permission["SourceArn"]["Fn::Join"][1][-1].endswith("/outcomes")
+        invoked = permission["FunctionName"]
+        assert invoked == {"Fn::GetAtt": [outcomes, "Arn"]} if takes_outcomes else "Ref" in invoked
+    assert {invoked["Ref"] for p in allowed if "Ref" in (invoked := p["FunctionName"])} == set(
         every_stage.of_type("AWS::Lambda::Alias")
     )
 
@@ -145,7 +159,8 @@ def test_each_endpoint_has_its_own_throttle_for_one_key_and_for_all(every_stage:
     (planned,) = plan["Properties"]["ApiStages"]
     per_key = {name: (item["RateLimit"], item["BurstLimit"]) for name, item in planned["Throttle"].items()}
     for endpoint, verb in itertools.product(every_stage.stage.endpoints, VERBS):
-        expected = (endpoint.throttle.rate_per_second, endpoint.throttle.burst)
+        throttle = every_stage.stage.outcomes_throttle if verb == "outcomes" else endpoint.throttle
+        expected = (throttle.rate_per_second, throttle.burst)
         assert settings[f"/v1/{endpoint.name}/{verb}"] == expected
         assert per_key[f"/v1/{endpoint.name}/{verb}/POST"] == expected
     client = every_stage.stage.client_throttle
@@ -208,11 +223,15 @@ def deployed_schema(synthesized: Synthesized, name: str = "ScoreRequest") -> dic
     return dict(schema)
 
 
-def test_each_score_method_names_the_request_model(every_stage: Synthesized) -> None:
+def test_each_method_names_its_request_model(every_stage: Synthesized) -> None:
     models = {
         model["Properties"]["Name"]: id for id, model in every_stage.of_type("AWS::ApiGateway::Model").items()
     }
-    named = {"score": models["ScoreRequest"], "score-batch": models["BatchRequest"]}
+    named = {
+        "score": models["ScoreRequest"],
+        "score-batch": models["BatchRequest"],
+        "outcomes": models["OutcomesRequest"],
+    }
     for endpoint, verb in itertools.product(every_stage.stage.endpoints, VERBS):
         method = methods(every_stage)[f"POST /v1/{endpoint.name}/{verb}"]
         assert method["RequestModels"] == {"application/json": {"Ref": named[verb]}}
@@ -221,6 +240,8 @@ def test_each_score_method_names_the_request_model(every_stage: Synthesized) -> 
 def test_the_batch_model_bounds_the_rows_as_the_function_does(every_stage: Synthesized) -> None:
     rows = deployed_schema(every_stage, "BatchRequest")["properties"]["rows"]
     assert (rows["type"], rows["minItems"], rows["maxItems"]) == ("array", 1, 500)
+    outcomes = deployed_schema(every_stage, "OutcomesRequest")["properties"]["outcomes"]
+    assert (outcomes["minItems"], outcomes["maxItems"]) == (1, 5_000)
 
 
 def test_the_request_model_refuses_what_the_function_refuses(every_stage: Synthesized) -> None:

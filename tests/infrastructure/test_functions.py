@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from pydantic_settings import BaseSettings
 from layers.provenance import MARKER
 from quicksilver.gates.policy import Policy
 from quicksilver.settings import (
+    OutcomesSettings,
     RedeliverSettings,
     RegistrySettings,
     RolloutSettings,
@@ -28,6 +30,7 @@ from tests.infrastructure.conftest import ROOT, Synthesized, synthesize
 
 PREFIX = "QUICKSILVER_"
 SETTINGS: Mapping[str, type[BaseSettings]] = {
+    "outcomes": OutcomesSettings,
     "redeliver": RedeliverSettings,
     "registry": RegistrySettings,
     "rollout": RolloutSettings,
@@ -45,12 +48,12 @@ def environment(function: Mapping[str, Any]) -> dict[str, str]:
     return {name: value if isinstance(value, str) else "a-deployed-name" for name, value in variables.items()}
 
 
-def functions(synthesized: Synthesized) -> dict[str, Mapping[str, Any]]:
-    """Functions by their name without ``quicksilver-<stage>-``."""
+def functions(synthesized: Synthesized, stack: str | None = None) -> dict[str, Mapping[str, Any]]:
+    """Functions, of one stack or of all, by their name without ``quicksilver-<stage>-``."""
     prefix = f"quicksilver-{synthesized.stage.name}-"
     return {
         item["Properties"]["FunctionName"].removeprefix(prefix): item
-        for item in synthesized.of_type("AWS::Lambda::Function").values()
+        for item in synthesized.of_type("AWS::Lambda::Function", stack).values()
     }
 
 
@@ -65,6 +68,7 @@ def test_there_is_one_score_function_per_endpoint_and_one_for_each_other_thing(
     assert set(functions(every_stage)) == {
         "score-card-fraud",
         "score-credit-line",
+        "outcomes",
         "redeliver",
         "registry",
         "rollout",
@@ -111,8 +115,12 @@ def test_every_function_carries_all_three_layers_of_its_own_stack(
 ) -> None:
     layers = set(every_stage.of_type("AWS::Lambda::LayerVersion", stack))
     assert len(layers) == 3
-    for function in every_stage.of_type("AWS::Lambda::Function", stack).values():
-        assert {layer["Ref"] for layer in function["Properties"]["Layers"]} == layers
+    for name, function in functions(every_stage, stack).items():
+        carried = {layer["Ref"] for layer in function["Properties"]["Layers"]}
+        if name == "outcomes":  # it has nothing to do with models
+            assert {layer.removeprefix("Layers")[:4] for layer in carried} == {"Core", "Runt"}
+        else:
+            assert carried == layers
 
 
 def test_every_log_group_is_ours_encrypted_and_forgets(every_stage: Synthesized) -> None:
@@ -412,6 +420,7 @@ def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> N
             f"Score{name}Role": SCORING | (KEEPING if endpoint.idempotency_hours else set())
             for name, endpoint in zip(("CardFraud", "CreditLine"), every_stage.stage.endpoints, strict=True)
         },
+        "OutcomesRole": LOGGING | {"kms:GenerateDataKey", "s3:PutObject"},
         "RedeliverRole": LOGGING
         | {"kinesis:PutRecords", "kms:Decrypt", "kms:GenerateDataKey"}
         | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject"},
@@ -460,6 +469,8 @@ def test_wildcards_end_a_prefix_of_objects_and_stand_nowhere_else(every_stage: S
         "/undelivered/card-fraud/*",
         "/undelivered/credit-line/*",
         "/undelivered/*",
+        "/outcomes/card-fraud/*",
+        "/outcomes/credit-line/*",
         "/predictions/*",
         "/failed/*",
         "/shadow/*",
@@ -470,10 +481,13 @@ def objects_allowed(synthesized: Synthesized, role: str) -> set[tuple[str, str]]
     """Which verbs on objects a role has under which prefix."""
     found = set()
     for name, statement in statements(synthesized):
-        actions = statement["Action"]
-        for action in actions if isinstance(actions, list) else [actions]:
+        actions, resources = (
+            value if isinstance(value, list) else [value]
+            for value in (statement["Action"], statement["Resource"])
+        )
+        for action, resource in itertools.product(actions, resources):
             if name[:-8] == role and action.startswith("s3:") and action.endswith("Object"):
-                found.add((action, statement["Resource"]["Fn::Join"][1][-1]))
+                found.add((action, resource["Fn::Join"][1][-1]))
     return found
 
 
@@ -485,6 +499,21 @@ def test_the_registry_reads_packages_writes_evidence_and_changes_nothing_else(
         ("s3:GetObject", "/evidence/*"),
         ("s3:PutObject", "/evidence/*"),
     }
+
+
+def test_outcomes_are_added_beside_predictions_and_nowhere_else(every_stage: Synthesized) -> None:
+    assert objects_allowed(every_stage, "OutcomesRole") == {
+        ("s3:PutObject", f"/outcomes/{endpoint.name}/*") for endpoint in every_stage.stage.endpoints
+    }
+
+
+def test_outcomes_are_taken_for_the_stages_own_endpoints_before_the_gateway_gives_up(
+    every_stage: Synthesized,
+) -> None:
+    function = functions(every_stage)["outcomes"]
+    told = json.loads(environment(function)["QUICKSILVER_ENDPOINTS"])
+    assert told == [endpoint.name for endpoint in every_stage.stage.endpoints]
+    assert function["Properties"]["Timeout"] < GATEWAY_TIMEOUT_SECONDS
 
 
 def test_the_registry_writes_items_in_transactions_only_and_deletes_none(every_stage: Synthesized) -> None:

@@ -72,7 +72,7 @@ def test_a_byte_order_mark_and_other_columns_order_are_no_fault(tmp_path: Path) 
         ("p1,,1,,yesterday", "line 3: time: must be an ISO-8601 time"),
         ("p1,,1,,2026-11-20T00:00:00", "line 3: time: must name its offset, such as Z"),
         ("p1,,1,,2026-11-26T09:00:01Z", "line 3: time: is in the future"),
-        (",,1,,2026-11-20T00:00:00Z", "line 3: prediction_id: Field required"),
+        (",,1,,2026-11-20T00:00:00Z", "line 3: must name its prediction by prediction_id, or by entity_id and event_time"),
         ("p1,,1,2026-11-20T00:00:00Z", "line 3: has not 5 cells, as the header has"),
         ("p0,,0,,2026-11-20T00:00:00Z", "line 3: contradicts line 2, which is of the same prediction and time"),
         ('p1,"x"y,1,,2026-11-20T00:00:00Z', "line 3: is no CSV: ',' expected after '\"'"),
@@ -101,6 +101,52 @@ def test_a_fault_names_its_line_and_field(tmp_path: Path, row: str, fault: str) 
 )  # fmt: skip
 def test_a_line_of_json_is_held_to_the_same(tmp_path: Path, line: str, fault: str) -> None:
     assert faults(written(tmp_path, line, "labels.jsonl")) == [fault]
+
+
+ENTITY_HEADER = "entity_id,event_time,label,time,group.age_band,group.sex\n"
+
+
+def test_an_outcome_may_name_its_prediction_by_entity_and_moment_and_have_groups(tmp_path: Path) -> None:
+    rows = "card_1,2026-11-19T01:00:00+01:00,1,2026-11-20T00:00:00Z,30-39,\ncard_2,2026-11-19T00:00:00Z,0,2026-11-20T00:00:00Z,,\n"
+    first, second = read_outcomes(written(tmp_path, ENTITY_HEADER + rows), now_ms=NOW_MS)
+    assert (first.prediction_id, first.entity_id, first.event_time) == (
+        None,
+        "card_1",
+        "2026-11-19T00:00:00.000Z",
+    )
+    assert (first.groups, second.groups) == ({"age_band": "30-39"}, {})
+    lines = "\n".join(each.model_dump_json() for each in (first, second))
+    assert read_outcomes(written(tmp_path, lines, "labels.jsonl"), now_ms=NOW_MS) == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ("card_1,,1,2026-11-20T00:00:00Z,,",
+         "line 3: must name its prediction by prediction_id, or by entity_id and event_time"),
+        (",2026-11-19T00:00:00Z,1,2026-11-20T00:00:00Z,,",
+         "line 3: must name its prediction by prediction_id, or by entity_id and event_time"),
+        ("card_1,2026-11-21T00:00:00Z,1,2026-11-20T00:00:00Z,,",
+         "line 3: event_time: is after the time when the label was known"),
+        ("card_1,2026-11-19,1,2026-11-20T00:00:00Z,,", "line 3: event_time: must name its offset, such as Z"),
+        ("card_0,2026-11-19T00:00:00Z,0,2026-11-20T00:00:00Z,,",
+         "line 3: contradicts line 2, which is of the same prediction and time"),
+        (f"card_1,2026-11-19T00:00:00Z,1,2026-11-20T00:00:00Z,{'x' * 65},",
+         "line 3: groups.age_band: String should have at most 64 characters"),
+    ],
+)  # fmt: skip
+def test_what_names_no_prediction_is_refused_by_line(tmp_path: Path, row: str, fault: str) -> None:
+    first = "card_0,2026-11-19T00:00:00Z,1,2026-11-20T00:00:00Z,,\n"
+    assert faults(written(tmp_path, ENTITY_HEADER + first + row + "\n")) == [fault]
+
+
+def test_both_ways_at_once_are_refused_and_a_group_without_a_proper_name(tmp_path: Path) -> None:
+    both = '{"prediction_id": "p", "entity_id": "e", "event_time": "2026-11-19T00:00:00Z", "label": 1, "time": "2026-11-20T00:00:00Z"}'
+    assert faults(written(tmp_path, both, "a.jsonl")) == [
+        "line 1: must name its prediction by prediction_id or by event_time, not by both"
+    ]
+    file = written(tmp_path, "prediction_id,label,time,group.Age\np,1,2026-11-20T00:00:00Z,30\n")
+    assert faults(file) == ["line 2: groups.Age.[key]: String should match pattern '^[a-z][a-z0-9_]*$'"]
 
 
 def test_a_file_with_one_fault_loads_nothing_and_one_with_many_names_the_first(tmp_path: Path) -> None:
@@ -147,6 +193,32 @@ def test_a_later_label_wins_whichever_was_loaded_first_and_duplicates_do_no_harm
     (tmp_path / "outcomes.jsonl").write_bytes(b"".join(lines for _, lines in store.kept))
     sql = "select prediction_id, label from outcomes order by 1"
     assert query_archive(sql, tmp_path).rows == (("p1", True), ("p2", False), ("p3", False))
+
+
+def test_what_names_the_prediction_is_the_key_and_objects_of_before_are_read_as_they_are(
+    tmp_path: Path,
+) -> None:
+    store = MemoryOutcomeStore()
+    by_entity = Outcome(
+        entity_id="card_1", event_time="2026-11-19T00:00:00Z", label=True, time="2026-11-20T00:00:00Z"
+    )
+    keep_outcomes(
+        store,
+        "card-fraud",
+        [by_entity, by_entity.model_copy(update={"label": False, "time": "2026-11-21T00:00:00.000Z"})],
+    )
+    keep_outcomes(
+        store, "card-fraud", [by_entity.model_copy(update={"event_time": "2026-11-18T00:00:00.000Z"})]
+    )
+    keep_outcomes(store, "card-fraud", [outcome(1, day=22).model_copy(update={"entity_id": "card_1"})])
+    before = b'{"prediction_id":"p1","entity_id":null,"label":true,"amount":null,"time":"2026-11-21T00:00:00.000Z"}\n'
+    (tmp_path / "outcomes.jsonl").write_bytes(b"".join([before, *(lines for _, lines in store.kept)]))
+    sql = "select prediction_id, entity_id, day(event_time), label, endpoint from outcomes order by 1 nulls last, 3"
+    assert query_archive(sql, tmp_path).rows == (
+        ("p1", "card_1", None, False, "card-fraud"),
+        (None, "card_1", 18, True, "card-fraud"),
+        (None, "card_1", 19, False, "card-fraud"),
+    )
 
 
 def test_many_outcomes_go_in_batches_and_say_how_far_they_are() -> None:

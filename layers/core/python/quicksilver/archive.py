@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from quicksilver.outcomes import Outcome
+from quicksilver.outcomes import KeptOutcome
 from quicksilver.prediction import PredictionRecord
 from quicksilver.shadow_score import ShadowScore
 
@@ -37,7 +37,7 @@ _SCALARS = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
 class ArchiveTable:
     """A SQL table of what lies under one prefix. ``columns`` are names and SQL types; all tables have a ``time``.
 
-    It has one row for each ``key``: deliveries and batches are repeated, and of rows with the same key the latest by
+    It has one row for each ``key`` (SQL expressions; null is a value like any other): deliveries and batches are repeated, and of rows with the same key the latest by
     ``time`` counts. ``by_hour`` says that objects lie in a folder for the UTC hour, ``yyyy/MM/dd/HH/``, they begin in.
     """
 
@@ -51,8 +51,8 @@ class ArchiveTable:
 def _record_columns(record: type[BaseModel]) -> dict[str, str]:
     """Each column of a record's table and its SQL type, in the record's order."""
     columns = _columns(record)
-    columns["time"] = "TIMESTAMP"  # an ISO-8601 text in the record, UTC
-    return columns
+    # ISO-8601 texts in the records, UTC.
+    return columns | {name: "TIMESTAMP" for name in ("time", "event_time") if name in columns}
 
 
 def _columns(model: type[BaseModel]) -> dict[str, str]:
@@ -94,7 +94,12 @@ SHADOW_SCORES = ArchiveTable(
     "shadow_scores", SHADOW_PREFIX, _record_columns(ShadowScore), ("prediction_id", "model"), by_hour=True
 )
 OUTCOMES = ArchiveTable(
-    "outcomes", OUTCOMES_PREFIX, _record_columns(Outcome), ("prediction_id",), by_hour=False
+    "outcomes",
+    OUTCOMES_PREFIX,
+    _record_columns(KeptOutcome),
+    # What names its prediction (``Outcome.subject``): an entity that is named beside an id says nothing more.
+    ("prediction_id", "CASE WHEN prediction_id IS NULL THEN entity_id END", "event_time"),
+    by_hour=False,
 )
 TABLES: Mapping[str, ArchiveTable] = {table.name: table for table in (PREDICTIONS, SHADOW_SCORES, OUTCOMES)}
 """Every table of the archive, by name."""

@@ -6,8 +6,6 @@ anything unforeseen is a plain 500 with the request id, and the rest stays in th
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import logging
 from collections import Counter
@@ -17,26 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 from quicksilver.batch import Outcome, score_batch
 from quicksilver.errors import (
-    BodyTooLarge,
     Conflict,
     FeaturesLate,
     FieldError,
     InvalidInput,
-    InvalidParameter,
     KeyInFlight,
     LogFull,
-    MalformedBody,
     NoModel,
     NotEvaluated,
-    QuicksilverError,
     Unavailable,
     whereabouts,
 )
 from quicksilver.metrics import Metric
 from quicksilver.ports import Metrics
 from quicksilver.prediction import PredictionRecord
-from quicksilver.problem import problem, problem_answer
-from quicksilver.request import IDEMPOTENCY_HEADER, Asked, as_bytes, parse_asked
+from quicksilver.problem import problem, problem_answer, status_of
+from quicksilver.request import IDEMPOTENCY_HEADER, Asked, as_bytes, body_of, parse_asked
 from quicksilver.scoring import Caller, Scorer
 
 if TYPE_CHECKING:
@@ -72,8 +66,8 @@ def answer_request(
     try:
         if str(event.get("path") or "").endswith(BATCH_PATH):
             asked = _asked(event, with_key=False)
-            return _answer_batch(score_batch(scorer, _body(event), caller, asked), scorer.metrics)
-        body, asked = _body(event), _asked(event, with_key=idempotency is not None)
+            return _answer_batch(score_batch(scorer, body_of(event), caller, asked), scorer.metrics)
+        body, asked = body_of(event), _asked(event, with_key=idempotency is not None)
         if idempotency is not None and asked.idempotency_key is not None:
             return _answer_keyed(event, body, asked, caller, scorer, idempotency)
         return _answer(scorer.score(body, caller, asked).answer_json)
@@ -156,7 +150,7 @@ def _answer_error(error: Exception, request_id: str, metrics: Metrics) -> Answer
 def refusal(error: Exception) -> tuple[HTTPStatus, str, Sequence[FieldError]]:
     """What a caller is told of an error: status, sentence, and the fields that were refused."""
     if isinstance(error, InvalidInput):
-        return _status(error), str(error), error.fields
+        return status_of(error), str(error), error.fields
     if isinstance(error, Conflict):
         return HTTPStatus.CONFLICT, str(error), (_key_refused(error),)
     if isinstance(error, Unavailable):
@@ -173,21 +167,3 @@ def _key_refused(error: Conflict) -> FieldError:
 def _asked(event: Mapping[str, Any], *, with_key: bool = False) -> Asked:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     return parse_asked(headers, event.get("queryStringParameters") or {}, with_key=with_key)
-
-
-def _body(event: Mapping[str, Any]) -> str | bytes | None:
-    body = event.get("body")
-    if body is None or not event.get("isBase64Encoded"):
-        return body
-    try:
-        return base64.b64decode(body, validate=True)
-    except (binascii.Error, ValueError):
-        raise MalformedBody("The body is not JSON.", [FieldError("(body)", "is not valid base64")]) from None
-
-
-def _status(error: QuicksilverError) -> HTTPStatus:
-    if isinstance(error, BodyTooLarge):
-        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    if isinstance(error, MalformedBody | InvalidParameter):
-        return HTTPStatus.BAD_REQUEST
-    return HTTPStatus.UNPROCESSABLE_ENTITY

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from quicksilver.contract import contract_field_errors
 from quicksilver.errors import FieldError, InvalidData
-from quicksilver.instants import utc_iso
-from quicksilver.outcomes import Outcome
+from quicksilver.outcomes import Acceptance, Outcome
+
+GROUP_COLUMN = "group."
+"""How a CSV column of a protected attribute begins: ``group.age_band``."""
 
 MAX_FAULTS = 20
 """Faults that are named; a file with more is refused with the first of them."""
@@ -27,7 +29,7 @@ def read_outcomes(file: Path, *, now_ms: int) -> list[Outcome]:
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            return _checked(_rows(file, lines), utc_iso(now_ms))
+            return _checked(_rows(file, lines), Acceptance(now_ms))
     except OSError as error:
         raise InvalidData(
             "The file of outcomes cannot be read.", [_fault(str(file), str(error.strerror))]
@@ -63,10 +65,20 @@ def _csv_rows(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
             if None in row or None in row.values():
                 yield reader.line_num, ValueError(f"has not {len(names)} cells, as the header has")
             else:
-                # An empty cell is how CSV says that there is nothing.
-                yield reader.line_num, {name: cell for name, cell in row.items() if cell != ""}
+                yield reader.line_num, _content(row)
     except csv.Error as error:
         yield reader.reader.line_num, ValueError(f"is no CSV: {error}")
+
+
+def _content(row: Mapping[str, str]) -> dict[str, Any]:
+    """A row as JSON Lines would have it. An empty cell is how CSV says that there is nothing."""
+    cells = {name: cell for name, cell in row.items() if cell != ""}
+    groups = {
+        name.removeprefix(GROUP_COLUMN): cells.pop(name)
+        for name in row
+        if name.startswith(GROUP_COLUMN) and name in cells
+    }
+    return {**cells, "groups": groups} if groups else cells
 
 
 def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
@@ -79,43 +91,41 @@ def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
             yield number, ValueError("is no JSON")
 
 
-def _checked(rows: Iterable[tuple[int, Any]], now: str) -> list[Outcome]:
-    found: dict[tuple[str, str], tuple[int, Outcome]] = {}
+def _checked(rows: Iterable[tuple[int, Any]], acceptance: Acceptance) -> list[Outcome]:
     faults: list[FieldError] = []
-    for line, row in rows:
+    for number, row in rows:
+        line = f"line {number}"
         try:
             outcome = _outcome(line, row)
         except InvalidData as error:
             faults += error.fields
             continue
-        key = outcome.prediction_id, outcome.time
-        before, known = found.setdefault(key, (line, outcome))
-        if known != outcome:
-            faults.append(
-                _fault(f"line {line}", f"contradicts line {before}, which is of the same prediction and time")
-            )
-        if outcome.time > now:
-            faults.append(_fault(f"line {line}: time", "is in the future"))
+        faults += [
+            _fault(f"{line}: {field}" if field else line, reason)
+            for field, reason in acceptance.faults(line, outcome)
+        ]
     if faults:
         more = f" The first {MAX_FAULTS} of {len(faults)} faults:" if len(faults) > MAX_FAULTS else ""
         raise InvalidData(
             f"The file of outcomes is not valid; nothing was loaded.{more}", faults[:MAX_FAULTS]
         )
-    return [outcome for _, outcome in found.values()]
+    return acceptance.accepted
 
 
-def _outcome(line: int, row: Any) -> Outcome:
+def _outcome(line: str, row: Any) -> Outcome:
     if isinstance(row, ValueError):
-        raise InvalidData("", [_fault(f"line {line}", str(row))])
+        raise InvalidData("", [_fault(line, str(row))])
     if not isinstance(row, Mapping):
-        raise InvalidData("", [_fault(f"line {line}", "must be a JSON object")])
+        raise InvalidData("", [_fault(line, "must be a JSON object")])
     try:
         return Outcome.model_validate(row)
     except ValidationError as error:
-        raise InvalidData(
-            "",
-            [_fault(f"line {line}: {fault.field}", fault.reason) for fault in contract_field_errors(error)],
-        ) from None
+        raise InvalidData("", [_of_line(line, fault) for fault in contract_field_errors(error)]) from None
+
+
+def _of_line(line: str, fault: FieldError) -> FieldError:
+    whole = fault.field == "(whole)"
+    return _fault(line if whole else f"{line}: {fault.field}", fault.reason)
 
 
 def _fault(field: str, reason: str) -> FieldError:

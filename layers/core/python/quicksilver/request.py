@@ -6,6 +6,8 @@ version that answers, so each value's type is checked there, by ``Feature.encode
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -110,7 +112,7 @@ BatchRow: TypeAlias = ScoreRequest | InvalidRequest
 
 def parse_batch(body: str | bytes | None) -> list[BatchRow]:
     """Parse and validate a batch's body once. Raises as ``parse_request`` does, for the batch as a whole."""
-    return [_row(row) for row in _parsed(_Envelope, body, MAX_BATCH_BYTES).rows]
+    return [_row(row) for row in parse_body(_Envelope, body, MAX_BATCH_BYTES).rows]
 
 
 def _row(content: Any) -> BatchRow:
@@ -118,6 +120,17 @@ def _row(content: Any) -> BatchRow:
         return ScoreRequest.model_validate(content)
     except ValidationError as error:
         return _invalid(error)
+
+
+def body_of(event: Mapping[str, Any]) -> str | bytes | None:
+    """The body of an API Gateway proxy event. Raises ``MalformedBody``."""
+    body = event.get("body")
+    if body is None or not event.get("isBase64Encoded"):
+        return body
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        raise MalformedBody("The body is not JSON.", [FieldError("(body)", "is not valid base64")]) from None
 
 
 def as_bytes(body: str | bytes | None) -> bytes:
@@ -134,13 +147,14 @@ def parse_request(body: str | bytes | None) -> ScoreRequest:
     Raises ``BodyTooLarge``, ``MalformedBody`` (not JSON, not an object) or ``InvalidRequest``, each
     naming the field and the reason and never repeating the value.
     """
-    return _parsed(ScoreRequest, body, MAX_BODY_BYTES)
+    return parse_body(ScoreRequest, body, MAX_BODY_BYTES)
 
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
-def _parsed(kind: type[Parsed], body: str | bytes | None, most_bytes: int) -> Parsed:
+def parse_body(kind: type[Parsed], body: str | bytes | None, most_bytes: int) -> Parsed:
+    """A body as one of our models. Raises as ``parse_request`` does."""
     if body is None:
         raise MalformedBody("The body is empty.", [FieldError("(body)", "must be a JSON object")])
     body = as_bytes(body)

@@ -122,3 +122,13 @@ class RolloutSettings(BaseSettings):
     event_bus: Name
     topic: Name
     """The ARN of the topic on which people are told."""
+
+
+class OutcomesSettings(BaseSettings):
+    """The function that takes outcomes."""
+
+    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
+
+    stage: Name
+    endpoints: Annotated[tuple[EndpointName, ...], Field(min_length=1)]
+    archive_bucket: Name

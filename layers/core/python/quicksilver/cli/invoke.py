@@ -26,6 +26,7 @@ EXAMPLE = "Example: quicksilver invoke score --event events/score_card_fraud.jso
 
 class Function(StrEnum):
     SCORE = "score"
+    OUTCOMES = "outcomes"
     REDELIVER = "redeliver"
     ROLLUP = "rollup"
     SHADOW = "shadow"
