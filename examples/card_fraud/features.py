@@ -19,8 +19,9 @@ from quicksilver.frame import Column, Frame, partial, whole
 
 OUTCOME_DELAY_MS = 7 * DAY_MS
 """How long the nightly job waits until it believes an outcome."""
-PRIOR_TRANSACTIONS = 50
-"""Weight of the overall fraud rate in a merchant's own (Laplace smoothing towards the mean)."""
+PRIOR_TRANSACTIONS, PRIOR_FRAUD_RATE = 50, 0.02
+"""What a merchant's own fraud rate is smoothed towards, and with what weight. It is fixed: a rate that followed the overall
+one would move for every merchant at once whenever a few are hit, and a model would see drift where there is none."""
 
 OnlineRows = dict[str, dict[str, dict[str, Scalar]]]
 """Feature group -> key -> feature -> value."""
@@ -155,7 +156,7 @@ def _merchant_features(t: Transactions) -> dict[str, Column]:
     believed = midnight - OUTCOME_DELAY_MS
     old, new = history.at(t.merchant, believed - 30 * DAY_MS), history.at(t.merchant, believed)
     frauds = history.totals(t.outcome.astype(np.int64))(old, new)
-    rate = (frauds + PRIOR_TRANSACTIONS * _overall_rate(t, believed)) / (new - old + PRIOR_TRANSACTIONS)
+    rate = (frauds + PRIOR_TRANSACTIONS * PRIOR_FRAUD_RATE) / (new - old + PRIOR_TRANSACTIONS)
     mean = cents(since[30], now) / np.maximum(count_30d, 1) / 100
     return {
         "merchant_fraud_rate": partial(rate, new > old),
@@ -163,15 +164,6 @@ def _merchant_features(t: Transactions) -> dict[str, Column]:
         "merchant_count_7d": whole(now - since[7]),
         "merchant_mean_amount_30d": partial(mean, count_30d > 0),
     }
-
-
-def _overall_rate(t: Transactions, until_ms: Ints) -> Floats:
-    """The share of fraud over all merchants in the 30 days before ``until_ms``; 0 without any."""
-    everyone = np.zeros(len(t), dtype=np.int64)
-    history = History(everyone, t.event_ms)
-    start, end = history.at(everyone, until_ms - 30 * DAY_MS), history.at(everyone, until_ms)
-    frauds = history.totals(t.outcome.astype(np.int64))(start, end)
-    return np.asarray(frauds / np.maximum(end - start, 1), dtype=np.float64)
 
 
 def _start_of_day(t: Transactions) -> Ints:

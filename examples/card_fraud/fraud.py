@@ -46,6 +46,7 @@ SHARES = {CARD_NOT_PRESENT: 0.35, STOLEN_CARD: 0.2, RING: 0.2, ACCOUNT_TAKEOVER:
 
 MINUTE_MS = 60_000.0
 RING_TRANSACTIONS = 130
+LONGEST_RING_DAYS = 40
 
 
 def fraud_draft(
@@ -166,19 +167,20 @@ def _stolen(population: Population, rng: np.random.Generator, n: int, window: tu
 
 def _rings(population: Population, rng: np.random.Generator, n: int, window: tuple[int, int]) -> Draft:
     start_ms, end_ms = window
-    rings = -(-n // RING_TRANSACTIONS)
-    ring = rng.integers(0, max(rings, 1), n)
-    members = population.established[rng.integers(0, len(population.established), (max(rings, 1), 45))]
+    # Rings come and go at a steady pace: some are at work when the window opens, some still when it closes.
+    rings = max(round(n / RING_TRANSACTIONS * (1 + LONGEST_RING_DAYS * DAY_MS / (end_ms - start_ms))), 1)
+    active_from = rng.uniform(start_ms - LONGEST_RING_DAYS * DAY_MS, end_ms, rings)
+    active_ms = rng.uniform(15, LONGEST_RING_DAYS, rings) * DAY_MS
+    low = np.clip(active_from, start_ms, end_ms)
+    high = np.clip(active_from + active_ms, start_ms, end_ms)
+    # Each does as much a day inside the window as it would outside.
+    work = np.cumsum((high - low) / active_ms)
+    ring = np.minimum(np.searchsorted(work, rng.random(n) * work[-1], side="right"), rings - 1)
+    members = population.established[rng.integers(0, len(population.established), (rings, 45))]
     card = members[ring, rng.integers(0, 45, n)]
-    category = _pick(rng, ("electronics", "entertainment", "fashion", "travel"), max(rings, 1))
-    colluding = online_merchant(
-        np.repeat(category[:, None], 3, axis=1).ravel(), rng.random(3 * max(rings, 1))
-    )
-    active_from = rng.uniform(start_ms - 10 * DAY_MS, end_ms - 8 * DAY_MS, max(rings, 1))
-    active_ms = rng.uniform(15, 40, max(rings, 1)) * DAY_MS
-    low = np.maximum(active_from[ring], start_ms)
-    high = np.minimum(active_from[ring] + active_ms[ring], end_ms)
-    event_ms = (low + rng.random(n) * np.maximum(high - low, 1.0)).astype(np.int64)
+    category = _pick(rng, ("electronics", "entertainment", "fashion", "travel"), rings)
+    colluding = online_merchant(np.repeat(category[:, None], 3, axis=1).ravel(), rng.random(3 * rings))
+    event_ms = (low[ring] + rng.random(n) * np.maximum(high - low, 1.0)[ring]).astype(np.int64)
     return Draft(
         event_ms=np.minimum(event_ms, end_ms - 1),
         card=card,

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from examples.card_fraud.draft import ECOMMERCE, NO_DEVICE
-from examples.card_fraud.features import OUTCOME_DELAY_MS, PRIOR_TRANSACTIONS, compute_features
+from examples.card_fraud.features import (
+    OUTCOME_DELAY_MS,
+    PRIOR_FRAUD_RATE,
+    PRIOR_TRANSACTIONS,
+    compute_features,
+)
 from examples.card_fraud.history import History
 from examples.card_fraud.population import DAY_MS, HOUR_MS
 from examples.card_fraud.simulator import SimulationConfig, Transactions, simulate
@@ -67,10 +72,9 @@ def brute_force(t: Transactions, row: int) -> dict[str, Any]:
     found["merchant_count_7d"] = len(within(shop, 168, midnight))
     found["merchant_mean_amount_30d"] = mean(within(shop, 720, midnight))
     believed = midnight - OUTCOME_DELAY_MS
-    rated, everyone = within(shop, 720, believed), within(past, 720, believed)
-    overall = sum(bool(t.outcome[i]) for i in everyone) / max(len(everyone), 1)
+    rated = within(shop, 720, believed)
     frauds = sum(bool(t.outcome[i]) for i in rated)
-    rate = (frauds + PRIOR_TRANSACTIONS * overall) / (len(rated) + PRIOR_TRANSACTIONS)
+    rate = (frauds + PRIOR_TRANSACTIONS * PRIOR_FRAUD_RATE) / (len(rated) + PRIOR_TRANSACTIONS)
     found["merchant_fraud_rate"] = rate if rated else None
 
     here = [i for i in card if t.channel[i] != ECOMMERCE]

@@ -92,6 +92,16 @@ def test_rings_share_devices_across_cards_and_honest_customers_rarely_do(transac
     assert cards_per_device("ring") > 8 * cards_per_device("honest")
 
 
+def test_rings_are_as_busy_on_the_last_days_as_on_any_others() -> None:
+    """Else merchants and devices of rings drift by themselves as the window ends."""
+    days = np.zeros(SMALL.days)
+    for seed in range(8):
+        t = simulate(replace(SMALL, seed=seed, fraud_rate=0.5))  # so many that single rings do not count
+        days += np.bincount(t.day[t.scheme == SCHEMES.index("ring")], minlength=SMALL.days)
+    assert days[-10:].mean() == pytest.approx(days.mean(), rel=0.2)
+    assert days[:10].mean() == pytest.approx(days.mean(), rel=0.2)
+
+
 def test_nothing_before_the_drift_day_depends_on_drift(transactions: Transactions) -> None:
     drifted = columns(simulate(replace(SMALL, drift=1.0)))
     before = transactions.day < SMALL.drift_day
