@@ -33,6 +33,8 @@ _STYLE: Any = {
     # Names of the drawing's parts follow from what is drawn, so the same picture has the same bytes.
     "svg.hashsalt": "quicksilver",
     "svg.fonttype": "path",
+    # Names are of others: a dollar in one is no formula.
+    "text.parse_math": False,
 }
 
 
@@ -58,9 +60,9 @@ def drawing(width: float, height: float) -> Iterator[tuple[Axes, _Done]]:
 
 
 @contextmanager
-def drawing_of_two(width: float, height: float) -> Iterator[tuple[Axes, Axes, _Done]]:
-    """The same with two pictures side by side, over the same values of x."""
+def drawing_of_two(width: float, height: float, *, same_x: bool = True) -> Iterator[tuple[Axes, Axes, _Done]]:
+    """The same with two pictures side by side, over the same values of x if not told otherwise."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
-        left, right = figure.subplots(1, 2, sharex=True)
+        left, right = figure.subplots(1, 2, sharex=same_x)
         yield left, right, _Done(figure)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from quicksilver.contract import FeatureType
 from quicksilver.drawing import BAD, CATEGORY, MODEL, QUIET, drawing
@@ -104,6 +105,7 @@ def score_distribution(scores: Floats, target: Bools, cutoff: float | None) -> s
         axes.yaxis.set_major_formatter(
             lambda value, _: f"{value:.3%}".rstrip("%").rstrip("0").rstrip(".") + " %"
         )
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel="Score", ylabel="Share of rows", xlim=(0, 1))
         axes.legend(loc="upper right")
         return done("Score distribution by outcome")

@@ -1,6 +1,6 @@
 """A report as one HTML page that needs nothing else: shadow, rollout and experiment reports are each one.
 
-The same arguments give the same text. Not on the request path; never in a layer.
+The same arguments give the same text. Not on the request path.
 """
 
 from __future__ import annotations
