@@ -12,7 +12,6 @@ import argparse
 import json
 import math
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -40,6 +39,7 @@ from quicksilver.instants import epoch_ms
 from quicksilver.local.deployment import STAGE
 from quicksilver.local.temporary import temporary_deployment
 from quicksilver.package import MODEL
+from quicksilver.query import Span
 from quicksilver.rollout.look import Verdict
 from quicksilver.rollout.run import look_at
 from quicksilver.rollout_registry import Move
@@ -284,10 +284,7 @@ def _archived(stage: DeployedStage, given: Iterable[Given], since_ms: int) -> li
     wanted = {one.prediction_id for one in given if not one.failure}
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        with tempfile.TemporaryFile() as file:
-            stage.archive.copy_to(PREDICTIONS, file, since_ms=since_ms)
-            file.seek(0)
-            lines = file.readlines()
+        lines = list(stage.archive.lines(PREDICTIONS, Span(since_ms, time.time_ns() // 1_000_000)))
         if wanted <= {json.loads(line)["prediction_id"] for line in lines}:
             return once_each(map(read_record, lines))
         if time.monotonic() > deadline:

@@ -12,6 +12,7 @@ import numpy as np
 from quicksilver.experiment_plan import Experiment, Terms, implied_costs
 from quicksilver.instants import utc_iso
 from quicksilver.reports.experiment_data import Found
+from tests.archives import archived
 
 STARTED_MS = 1_790_000_000_000
 DAY_MS = 86_400_000
@@ -76,8 +77,8 @@ class ArchiveLines:
         )
 
     def write(self, folder: Path) -> Path:
-        (folder / "predictions.jsonl").write_text("\n".join(self.predictions))
-        (folder / "outcomes.jsonl").write_text("\n".join(self.outcomes))
+        archived(folder, "predictions", "\n".join(self.predictions).encode())
+        archived(folder, "outcomes", "\n".join(self.outcomes).encode())
         return folder
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -112,10 +111,8 @@ class LocalStack(DeployedStage):
     def archived(self, prediction_ids: Iterable[str]) -> list[dict[str, Any]]:
         """The archived records of these predictions, whole, as often as they were delivered until now."""
         wanted = set(prediction_ids)
-        with tempfile.TemporaryFile() as file:
-            self.archive.copy_to(PREDICTIONS, file)
-            file.seek(0)
-            return [record for record in map(json.loads, file) if record["prediction_id"] in wanted]
+        records = map(json.loads, self.archive.lines(PREDICTIONS))
+        return [record for record in records if record["prediction_id"] in wanted]
 
 
 @contextmanager

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import shlex
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +30,6 @@ from examples.card_fraud.release import compare_shadow, roll_out
 from examples.card_fraud.replay import Replay, ReplayRow, select_replay
 from examples.card_fraud.traffic import traffic
 from examples.card_fraud.train import Trained, train
-from quicksilver.archive import PREDICTIONS
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
 from quicksilver.cli.output import explains_errors
@@ -40,7 +37,7 @@ from quicksilver.errors import QuicksilverError, Unavailable
 from quicksilver.local import checkout
 from quicksilver.local.deployment import STAGE, Deployment
 from quicksilver.local.emulator import Emulator
-from quicksilver.sql import query_archive
+from quicksilver.sql.engine import DuckDBEngine
 
 TRANSACTIONS = 500
 UNDER_WAY = 2_000
@@ -153,10 +150,8 @@ def wait_for_archive(stage: DeployedStage, prediction_ids: set[str]) -> int:
     sql = f"select count(*) from predictions where prediction_id in ({wanted})"  # noqa: S608 - our own ids
     deadline = time.monotonic() + ARCHIVE_PATIENCE_SECONDS
     while True:
-        with tempfile.TemporaryDirectory() as folder:
-            with Path(folder, "predictions.jsonl").open("wb") as target:
-                stage.archive.copy_to(PREDICTIONS, target)
-            archived = int(query_archive(sql, Path(folder)).rows[0][0])
+        with DuckDBEngine(stage.archive).open(["predictions"], endpoint=ENDPOINT) as archive:
+            archived = int(archive.query(sql).rows[0][0])
         if archived >= len(prediction_ids) or time.monotonic() > deadline:
             break
         time.sleep(1)

@@ -27,7 +27,7 @@ FAILED = "failed/"
 
 
 class PredictionArchive(Construct):
-    """Delivers within a minute or 64 MiB, whichever comes first; one folder per UTC hour."""
+    """Delivers within a minute or 64 MiB, whichever comes first; a folder per endpoint, and in it one per UTC hour."""
 
     def __init__(
         self,
@@ -60,8 +60,14 @@ class PredictionArchive(Construct):
             extended_s3_destination_configuration=firehose.CfnDeliveryStream.ExtendedS3DestinationConfigurationProperty(
                 bucket_arn=bucket.bucket_arn,
                 role_arn=role.role_arn,
-                prefix=f"{PREDICTIONS_PREFIX}!{{timestamp:yyyy/MM/dd/HH}}/",
+                prefix=f"{PREDICTIONS_PREFIX}!{{partitionKeyFromQuery:endpoint}}/!{{timestamp:yyyy/MM/dd/HH}}/",
                 error_output_prefix=f"{FAILED}!{{firehose:error-output-type}}/!{{timestamp:yyyy/MM/dd/HH}}/",
+                dynamic_partitioning_configuration=firehose.CfnDeliveryStream.DynamicPartitioningConfigurationProperty(
+                    enabled=True
+                ),
+                processing_configuration=firehose.CfnDeliveryStream.ProcessingConfigurationProperty(
+                    enabled=True, processors=[_endpoint_of_each_record()]
+                ),
                 buffering_hints=firehose.CfnDeliveryStream.BufferingHintsProperty(
                     interval_in_seconds=60, size_in_m_bs=64
                 ),
@@ -118,3 +124,15 @@ class PredictionArchive(Construct):
                 prefix=prefix,
                 reason="Firehose chooses the name of each object it adds; it may only add, and only here.",
             )
+
+
+def _endpoint_of_each_record() -> firehose.CfnDeliveryStream.ProcessorProperty:
+    """What names the folder of a record: its ``endpoint``, read by JQ."""
+    parameter = firehose.CfnDeliveryStream.ProcessorParameterProperty
+    return firehose.CfnDeliveryStream.ProcessorProperty(
+        type="MetadataExtraction",
+        parameters=[
+            parameter(parameter_name="MetadataExtractionQuery", parameter_value="{endpoint:.endpoint}"),
+            parameter(parameter_name="JsonParsingEngine", parameter_value="JQ-1.6"),
+        ],
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
@@ -34,6 +33,7 @@ from quicksilver.aws.s3_objects import S3ObjectStore
 from quicksilver.aws.s3_outcomes import S3OutcomeStore
 from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.memory import (
+    ManualClock,
     MemoryAnnouncementCursor,
     MemoryAnnouncer,
     MemoryArtifactStore,
@@ -246,8 +246,6 @@ def outcome_store(
     client.create_bucket(Bucket=name)
 
     def lines() -> list[bytes]:
-        target = BytesIO()
-        S3Archive(client, name).copy_to(OUTCOMES, target)
-        return target.getvalue().splitlines()
+        return [line.rstrip() for line in S3Archive(client, name).lines(OUTCOMES)]
 
-    return S3OutcomeStore(client, name), lines
+    return S3OutcomeStore(client, name, ManualClock()), lines

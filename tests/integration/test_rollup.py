@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
-from quicksilver.archive import PREDICTIONS
 from quicksilver.aws.dynamodb_rollup import DynamoDBRollupStore
 from quicksilver.aws.system import SystemClock, pause
 from quicksilver.cli import rollup
@@ -23,10 +20,11 @@ from quicksilver.cli.app import app
 from quicksilver.errors import Unavailable
 from quicksilver.memory import MemoryMetrics
 from quicksilver.ports import RollupStore
+from quicksilver.query import Span
 from quicksilver.rollup.fold import Fold
 from quicksilver.rollup.recount import differences, recount
 from quicksilver.rollup_counts import Lane, Period
-from quicksilver.sql import archive_database
+from quicksilver.sql.engine import DuckDBEngine
 from quicksilver.stream_event import stream_records
 from tests.local_stack import eventually
 
@@ -56,18 +54,16 @@ def requests(stack: LocalStack, since_ms: int) -> int:
 
 def recounted(stack: LocalStack, since_ms: int) -> list[Period]:
     environment = stack.environment_of(stack.function("rollup"))
-    with tempfile.TemporaryDirectory() as folder:
-        with Path(folder, "predictions.jsonl").open("wb") as target:
-            stack.archive.copy_to(PREDICTIONS, target)
-        with archive_database(Path(folder)) as database:
-            return recount(
-                lambda sql, parameters: database.query(sql, parameters).records(),
-                "card-fraud",
-                since_ms=since_ms,
-                until_ms=since_ms + 3_600_000,
-                period_ms=int(environment["QUICKSILVER_ROLLUP_PERIOD_SECONDS"]) * 1_000,
-                cutoff=json.loads(environment["QUICKSILVER_CUTOFFS"])["card-fraud"],
-            )
+    span = Span(since_ms, since_ms + 3_600_000)
+    with DuckDBEngine(stack.archive).open(["predictions"], span, endpoint="card-fraud") as database:
+        return recount(
+            lambda sql, parameters: database.query(sql, parameters).records(),
+            "card-fraud",
+            since_ms=span.start_ms,
+            until_ms=span.end_ms,
+            period_ms=int(environment["QUICKSILVER_ROLLUP_PERIOD_SECONDS"]) * 1_000,
+            cutoff=json.loads(environment["QUICKSILVER_CUTOFFS"])["card-fraud"],
+        )
 
 
 def score(stack: LocalStack, body: Body, first: int, last: int) -> set[str]:

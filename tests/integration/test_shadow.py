@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +21,7 @@ if TYPE_CHECKING:
 
 
 def shadow_scores(stack: LocalStack, model: str) -> dict[str, dict[str, Any]]:
-    with tempfile.TemporaryFile() as file:
-        stack.archive.copy_to(SHADOW_SCORES, file)
-        file.seek(0)
-        rows = [json.loads(line) for line in file]
+    rows = map(json.loads, stack.archive.lines(SHADOW_SCORES))
     return {row["prediction_id"]: row for row in rows if row["model"] == model}
 
 

@@ -6,20 +6,19 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from quicksilver.archive import PREDICTIONS, ArchiveTable
 from quicksilver.aws.registry_client import RegistryClient
 from quicksilver.cli.app import app
-from quicksilver.errors import Unavailable
 from quicksilver.experiment_plan import Verdict
 from quicksilver.registry_api import RegistryApi
 from quicksilver.routing import Role
 from tests.approvals import GRACE, bring_to_approved
-from tests.experiments import DAY_MS, ArchiveLines, population
+from tests.archives import LinesArchive
+from tests.experiments import DAY_MS, population
 from tests.unit.test_registry_client import InProcess
 
 if TYPE_CHECKING:
@@ -27,21 +26,6 @@ if TYPE_CHECKING:
     from tests.unit.conftest import Bench
 
 NOW_MS = 1_795_000_000_000
-
-
-class LinesArchive:
-    """An archive whose tables are lines."""
-
-    def __init__(self) -> None:
-        self.lines = ArchiveLines()
-        self.available = True
-
-    def copy_to(self, table: ArchiveTable, file: IO[bytes], _: Callable[[int, int], None], **__: Any) -> int:
-        if not self.available:
-            raise Unavailable("The archive cannot be read: SlowDown.")
-        lines = self.lines.predictions if table is PREDICTIONS else self.lines.outcomes
-        file.write("\n".join(lines).encode())
-        return 1
 
 
 @pytest.fixture
@@ -78,7 +62,8 @@ def begin(quicksilver: Callable[..., Result], *more: str) -> Any:
 
 
 def fill(archive: LinesArchive, **quality: float) -> None:
-    archive.lines = population(route=2, started_ms=NOW_MS - 5 * DAY_MS, **quality)  # type: ignore[arg-type]
+    lines = population(route=2, started_ms=NOW_MS - 5 * DAY_MS, **quality)  # type: ignore[arg-type]
+    archive.lines = {"predictions": lines.predictions, "outcomes": lines.outcomes}
 
 
 def test_a_start_shows_its_plan_and_fixes_the_terms(quicksilver: Callable[..., Result], bench: Bench) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from quicksilver.archive import ArchiveTable
 from quicksilver.cli import rollup
 from quicksilver.cli.app import app
 from quicksilver.memory import ManualClock, MemoryMetrics, MemoryRollupStore
 from quicksilver.rollup.fold import Fold
 from quicksilver.stream_event import StreamRecord
+from tests.archives import LinesArchive
 from tests.prediction_records import entry
 
 NOW_MS = 1_795_600_000_000
@@ -31,7 +31,7 @@ class FakeStage:
 
     def __init__(self, counted: Sequence[bytes], archived: Sequence[bytes]) -> None:
         self.rollup = MemoryRollupStore()
-        self._archived = archived
+        self.archive = LinesArchive(predictions=archived)
         Fold(
             store=self.rollup,
             clock=ManualClock(NOW_MS),
@@ -41,14 +41,6 @@ class FakeStage:
             period_seconds=60,
             keep_days=35,
         ).fold([StreamRecord(str(number), line) for number, line in enumerate(counted)])
-
-    @property
-    def archive(self) -> FakeStage:
-        return self
-
-    def copy_to(self, _: ArchiveTable, file: IO[bytes], __: Any, *, since_ms: int) -> int:
-        assert since_ms < NOW_MS
-        return file.write(b"".join(self._archived))
 
     def environment_of(self, function: str) -> dict[str, str]:
         assert function == "rollup"

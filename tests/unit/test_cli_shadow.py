@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
-from quicksilver.archive import PREDICTIONS, SHADOW_SCORES, ArchiveTable
 from quicksilver.cli import app as cli
 from quicksilver.package_files import write_package
+from quicksilver.query import Span
 from quicksilver.registry import Registry
 from quicksilver.shadow_registry import add_shadow, remove_shadow
 from tests.approvals import ADA, policy
+from tests.archives import LinesArchive
 from tests.shadows import demanding_package
 
 if TYPE_CHECKING:
@@ -40,20 +41,6 @@ class RegistryAsAda:
         return remove_shadow(self._registry, endpoint, model, reason=reason, who=ADA)
 
 
-class Archive:
-    """What lies in the archive, by table; it remembers from when on it was read."""
-
-    def __init__(self) -> None:
-        self.lines: dict[str, list[dict[str, Any]]] = {PREDICTIONS.name: [], SHADOW_SCORES.name: []}
-        self.since_ms: list[int] = []
-
-    def copy_to(self, table: ArchiveTable, file: IO[bytes], progress: Any = None, *, since_ms: int) -> int:
-        self.since_ms.append(since_ms)
-        file.write("".join(f"{json.dumps(line)}\n" for line in self.lines[table.name]).encode())
-        progress(1, 1)
-        return 1
-
-
 class Clock:
     now = 0
 
@@ -65,13 +52,14 @@ class Clock:
 
 
 @pytest.fixture
-def archive(bench: Bench, trained: Any, package: Package, monkeypatch: pytest.MonkeyPatch) -> Archive:
+def archive(bench: Bench, trained: Any, package: Package, monkeypatch: pytest.MonkeyPatch) -> LinesArchive:
     """A stage in memory whose archive has 200 predictions of the last hour."""
     from quicksilver.evaluator import LightGBMEvaluator
     from quicksilver.instants import utc_iso
     from tests.unit.test_shadow_report import prediction
 
-    archive = Archive()
+    predictions: list[Any] = []
+    archive = LinesArchive(predictions=predictions)
     Clock.now = bench.clock.now_ms()
     evaluator = LightGBMEvaluator(package.model_text)
     for i, vector in enumerate(trained.vectors[:200].tolist()):
@@ -81,7 +69,7 @@ def archive(bench: Bench, trained: Any, package: Package, monkeypatch: pytest.Mo
             package_sha256=package.sha256, fingerprint=package.contract.fingerprint,
             time=utc_iso(Clock.now - 3_600_000 + i * 1_000),
         )  # fmt: skip
-        archive.lines[PREDICTIONS.name].append(row)
+        predictions.append(row)
     stage = SimpleNamespace(
         registry=RegistryAsAda(bench.registry),
         archive=archive,
@@ -135,7 +123,7 @@ def test_one_that_cannot_be_scored_is_refused_naming_the_features(bench: Bench) 
 
 
 def test_a_replay_of_a_registered_model_reports_and_says_how_fast_it_was(
-    archive: Archive, second: str, tmp_path: Path
+    archive: LinesArchive, second: str, tmp_path: Path
 ) -> None:
     page = tmp_path / "shadow.html"
     result = run("replay", "--model", second, "--days", "2", "--html", str(page), "--json")
@@ -145,7 +133,7 @@ def test_a_replay_of_a_registered_model_reports_and_says_how_fast_it_was(
     assert report["cutoff"] == 0.5
     assert "rows/s" in result.stderr
     assert f"<title>Shadow {second}</title>" in page.read_text()
-    assert archive.since_ms == [Clock.now - 2 * 86_400_000]
+    assert archive.spans == [Span(Clock.now - 2 * 86_400_000, Clock.now)]
 
 
 @pytest.mark.usefixtures("archive")
@@ -158,20 +146,22 @@ def test_a_replay_of_a_package_that_nobody_registered(second_package: Package, t
 
 
 def test_the_live_report_is_the_replays(
-    archive: Archive, bench: Bench, second: str, second_package: Package
+    archive: LinesArchive, bench: Bench, second: str, second_package: Package
 ) -> None:
     from quicksilver.evaluator import LightGBMEvaluator
     from quicksilver.shadow_score import ShadowScore
 
     evaluator = LightGBMEvaluator(second_package.model_text)
-    for row in archive.lines[PREDICTIONS.name]:
+    scores: list[Any] = []
+    archive.lines["shadow_scores"] = scores
+    for row in archive.lines["predictions"]:
         raw = evaluator.raw_score([float("nan") if x is None else x for x in row["vector"]])
         score = ShadowScore(
             prediction_id=row["prediction_id"], endpoint="card-fraud", entity_id=row["entity_id"],
             time=row["time"], model=second, package_sha256=second_package.sha256, answered_by=row["model"],
             raw_score=raw, score=evaluator.score(raw), score_us=80, error=None,
         )  # fmt: skip
-        archive.lines[SHADOW_SCORES.name].append(json.loads(score.model_dump_json()))
+        scores.append(json.loads(score.model_dump_json()))
     live = json.loads(run("report", "--model", second, "--json").stdout)
     again = json.loads(run("replay", "--model", second, "--days", "1", "--json").stdout)
     different = {"latency", "replay"}

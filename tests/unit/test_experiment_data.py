@@ -9,7 +9,7 @@ import pytest
 from quicksilver.experiment.measures import NEVER
 from quicksilver.reports.experiment_data import ExperimentData, find_experiment, read_experiment
 from quicksilver.routing import Arm, Role, Route
-from quicksilver.sql import archive_database
+from tests.archives import archive_database
 from tests.experiments import DAY_MS, STARTED_MS, ArchiveLines, found
 
 

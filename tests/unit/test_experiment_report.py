@@ -12,7 +12,7 @@ from quicksilver.experiment_plan import Conclusion, Measure, Verdict
 from quicksilver.reports.experiment import LOOKS, ExperimentReport, report
 from quicksilver.reports.experiment_data import Found, read_experiment
 from quicksilver.reports.experiment_page import render_experiment
-from quicksilver.sql import archive_database
+from tests.archives import archive_database
 from tests.experiments import DAY_MS, STARTED_MS, ArchiveLines, found, population
 
 NOW_MS = STARTED_MS + 5 * DAY_MS

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from quicksilver.aws.s3_outcomes import S3OutcomeStore
 from quicksilver.cli.app import app
 from quicksilver.errors import InvalidData, NotFound, Unavailable
-from quicksilver.memory import MemoryOutcomeStore
+from quicksilver.memory import ManualClock, MemoryOutcomeStore
 from quicksilver.outcome_files import MAX_FAULTS, read_outcomes
 from quicksilver.outcomes import BATCH_ROWS, Outcome, keep_outcomes
-from quicksilver.sql import query_archive
+from tests.archives import archived, query_archive
 
 NOW_MS = 1_795_683_600_000  # 2026-11-26T09:00:00Z
 HEADER = "prediction_id,entity_id,label,amount,time\n"
@@ -190,7 +190,7 @@ def test_a_later_label_wins_whichever_was_loaded_first_and_duplicates_do_no_harm
     keep_outcomes(store, "card-fraud", [outcome(1, label=True, day=22), outcome(2, label=True, day=20)])
     keep_outcomes(store, "card-fraud", [outcome(1, label=False, day=21), outcome(2, label=False, day=23)])
     keep_outcomes(store, "card-fraud", [outcome(2, label=False, day=23), outcome(3)])
-    (tmp_path / "outcomes.jsonl").write_bytes(b"".join(lines for _, lines in store.kept))
+    archived(tmp_path, "outcomes", b"".join(lines for _, lines in store.kept))
     sql = "select prediction_id, label from outcomes order by 1"
     assert query_archive(sql, tmp_path).rows == (("p1", True), ("p2", False), ("p3", False))
 
@@ -234,7 +234,7 @@ def test_an_archive_that_refuses_is_unavailable() -> None:
     with Stubber(client) as stub:
         stub.add_client_error("put_object", "AccessDenied")
         with pytest.raises(Unavailable, match="cannot be kept"):
-            keep_outcomes(S3OutcomeStore(client, "archive"), "card-fraud", [outcome(1)])
+            keep_outcomes(S3OutcomeStore(client, "archive", ManualClock()), "card-fraud", [outcome(1)])
 
 
 # -- by the command line --

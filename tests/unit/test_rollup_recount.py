@@ -20,8 +20,8 @@ from quicksilver.rollup.fold import Fold
 from quicksilver.rollup.recount import differences, recount
 from quicksilver.rollup_counts import LATENCY_BOUNDS_US, SCORE_BOUNDS, ArmKey, Period
 from quicksilver.routing import Role
-from quicksilver.sql import archive_database
 from quicksilver.stream_event import StreamRecord
+from tests.archives import archive_database, archived
 from tests.prediction_records import CANARY, CHAMPION, NOT_LOADED, NOW_MS, entry
 
 LATE = Degraded(feature="amount", cause=Cause.LATE, policy=MissingPolicy.MISSING)
@@ -57,7 +57,7 @@ def rollup(lines: Sequence[bytes]) -> MemoryRollupStore:
 
 def recounted(lines: Sequence[bytes], since_ms: int = 0, until_ms: int = 2 * NOW_MS) -> list[Period]:
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "predictions.jsonl").write_bytes(b"".join(lines))
+        archived(Path(folder), "predictions", b"".join(lines))
         with archive_database(Path(folder)) as database:
             return recount(
                 lambda sql, parameters: database.query(sql, parameters).records(),

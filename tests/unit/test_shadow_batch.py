@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -228,9 +227,8 @@ def test_in_s3_a_batch_is_one_object_in_the_folder_of_its_hour_and_replaces_itse
         store, archive = S3ShadowScoreStore(s3, "archive"), S3Archive(s3, "archive")
         store.keep("shard-1-2", ARRIVED_MS, b"first\n")
         store.keep("shard-1-2", ARRIVED_MS, b"second\n")
-        assert archive.keys(SHADOW_SCORES) == ["shadow/2026/11/26/09/shard-1-2.jsonl"]
-        target = BytesIO()
-        archive.copy_to(SHADOW_SCORES, target, since_ms=ARRIVED_MS)
-        assert target.getvalue() == b"second\n"
+        (kept,) = archive.objects(SHADOW_SCORES, late_ms=0)
+        assert kept.key == "shadow/2026/11/26/09/shard-1-2.jsonl"
+        assert list(archive.lines(SHADOW_SCORES)) == [b"second\n"]
         with pytest.raises(Unavailable, match="The archive cannot be written: NoSuchBucket"):
             S3ShadowScoreStore(s3, "elsewhere").keep("shard-1-2", ARRIVED_MS, b"x")

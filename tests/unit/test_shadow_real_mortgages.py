@@ -25,7 +25,7 @@ from quicksilver.reports.shadow import compare
 from quicksilver.reports.shadow_replay import replay
 from quicksilver.routing import Arm, Role
 from quicksilver.shadow.scoring import ShadowScorer
-from quicksilver.sql import archive_database
+from tests.archives import archive_database, archived
 from tests.real_mortgages import FILE, TRAINING_ROWS, features, hand_over
 from tests.shadows import ARRIVED_MS
 
@@ -56,7 +56,7 @@ def test_a_replay_over_real_vectors_is_what_a_recount_gives(tmp_path: Path) -> N
     shadow = pack(booster, fewer, reference=features(later)[FEATURES], target=later["high_priced"].to_numpy())
 
     answered = mortgages.scores[:ROWS]
-    with (tmp_path / "predictions.jsonl").open("w") as target:
+    with archived(tmp_path, "predictions", b"", endpoint="credit-line").open("w") as target:
         vectors = features(rows)[list(contract.names)].astype(float).to_numpy().tolist()
         for number, (vector, score) in enumerate(zip(vectors, answered.tolist(), strict=True)):
             record = {
@@ -76,7 +76,6 @@ def test_a_replay_over_real_vectors_is_what_a_recount_gives(tmp_path: Path) -> N
     with archive_database(tmp_path) as database:
         done = replay(
             database,
-            tmp_path,
             endpoint="credit-line",
             arm=Arm(model="credit-line@2", package_sha256=shadow.sha256, role=Role.SHADOW, share_bp=0),
             scorer=ShadowScorer(loader, artifacts, clock),

@@ -25,7 +25,8 @@ from quicksilver.reports.shadow_replay import PackageBeside, replay
 from quicksilver.routing import Arm, Role
 from quicksilver.shadow.scoring import ShadowScorer
 from quicksilver.shadow_score import ShadowError, ShadowScore
-from quicksilver.sql import ArchiveDatabase, archive_database
+from quicksilver.sql.engine import ArchiveDatabase
+from tests.archives import archive_database, archived
 from tests.conftest import contract_content
 from tests.shadows import ARRIVED_MS, reordered_package
 from tests.unit.test_model_card import Tags
@@ -72,7 +73,7 @@ def shadow_score(number: int, score: float | None, **more: Any) -> dict[str, Any
 
 
 def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
-    (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    archived(folder, name, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
 
 
 class Case:
@@ -304,7 +305,7 @@ def test_the_report_is_json_that_reads_back(report: ShadowReport) -> None:
 
 
 @pytest.fixture
-def archived(
+def answered(
     trained: Trained, package: Package, tmp_path: Path
 ) -> Iterator[tuple[ArchiveDatabase, list[dict[str, Any]]]]:
     """Vectors that the tests' champion answered, archived, with its own raw scores."""
@@ -324,9 +325,7 @@ def archived(
         yield database, rows
 
 
-def replayed(
-    database: ArchiveDatabase, folder: Path, model: Package, *others: Package, until: str = UNTIL
-) -> int:
+def replayed(database: ArchiveDatabase, model: Package, *others: Package, until: str = UNTIL) -> int:
     inner = MemoryArtifactStore()
     for other in others:
         inner.put(other.sha256, other.files)
@@ -335,7 +334,7 @@ def replayed(
     scorer = ShadowScorer(ModelLoader(store, LightGBMEvaluator, permit=lambda _: None), store, ManualClock())
     steps: list[tuple[int, int]] = []
     done = replay(
-        database, folder, endpoint="card-fraud", arm=arm, since=SINCE, until=until, scorer=scorer,
+        database, endpoint="card-fraud", arm=arm, since=SINCE, until=until, scorer=scorer,
         progress=lambda *step: steps.append(step),
     )  # fmt: skip
     assert steps[-1] == (done.rows, done.rows)
@@ -344,10 +343,10 @@ def replayed(
 
 
 def test_a_replay_of_the_champion_gives_its_raw_scores_bit_for_bit(
-    archived: tuple[ArchiveDatabase, list[dict[str, Any]]], package: Package, tmp_path: Path
+    answered: tuple[ArchiveDatabase, list[dict[str, Any]]], package: Package
 ) -> None:
-    database, rows = archived
-    assert replayed(database, tmp_path, package) == 300
+    database, rows = answered
+    assert replayed(database, package) == 300
     found = dict(database.query("SELECT prediction_id, raw_score FROM shadow_scores").rows)
     assert found == {row["prediction_id"]: row["raw_score"] for row in rows}
     report = compared(database, package_sha256=package.sha256)
@@ -358,11 +357,11 @@ def test_a_replay_of_the_champion_gives_its_raw_scores_bit_for_bit(
 
 
 def test_a_replay_decodes_by_the_contract_that_answered(
-    archived: tuple[ArchiveDatabase, list[dict[str, Any]]], package: Package, tmp_path: Path
+    answered: tuple[ArchiveDatabase, list[dict[str, Any]]], package: Package
 ) -> None:
-    database, rows = archived
+    database, rows = answered
     model = reordered_package()
-    replayed(database, tmp_path, model, package)
+    replayed(database, model, package)
     evaluator = LightGBMEvaluator(model.model_text)
     found = dict(database.query("SELECT prediction_id, raw_score FROM shadow_scores").rows)
     codes = {0.0: 1.0, 1.0: 2.0, 2.0: 0.0}
@@ -373,9 +372,9 @@ def test_a_replay_decodes_by_the_contract_that_answered(
 
 
 def test_a_replay_is_of_its_time_only(
-    archived: tuple[ArchiveDatabase, list[dict[str, Any]]], package: Package, tmp_path: Path
+    answered: tuple[ArchiveDatabase, list[dict[str, Any]]], package: Package
 ) -> None:
-    assert replayed(archived[0], tmp_path, package, until=utc_iso(ARRIVED_MS + 100_000)) == 100
+    assert replayed(answered[0], package, until=utc_iso(ARRIVED_MS + 100_000)) == 100
 
 
 def test_a_database_reads_no_file_beyond_its_folder(tmp_path: Path) -> None:

@@ -1,21 +1,23 @@
-"""The archive: records in S3 as JSON Lines, and as SQL tables: ``predictions``, ``shadow_scores``, ``outcomes``.
+"""The archive: records in S3, and as SQL tables: ``predictions``, ``shadow_scores``, ``outcomes``.
 
-A table's columns are generated from its record, so that it cannot fall behind it. A record of an earlier
-schema has null where it lacks a column or a member.
+A table's columns are generated from its record, so that it cannot fall behind it. A record of an earlier schema has null
+where it lacks a column or a member. Objects are JSON Lines, or Parquet where their name ends so; they lie in a folder
+per endpoint and in one per UTC hour, ``yyyy/MM/dd/HH/``, by when they arrived.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
-from pydantic import BaseModel
-
-from quicksilver.outcomes import KeptOutcome
+from quicksilver.column_types import ColumnType, Scalar, columns_of
+from quicksilver.outcomes import Outcome
 from quicksilver.prediction import PredictionRecord
+from quicksilver.query import Span
 from quicksilver.shadow_score import ShadowScore
 
 PREDICTIONS_PREFIX = "predictions/"
@@ -30,76 +32,121 @@ OUTCOMES_PREFIX = "outcomes/"
 UNDELIVERED_PREFIX = "undelivered/"
 """Where records wait that the stream did not take."""
 
-_SCALARS = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
+PARQUET = ".parquet"
+"""How the name of an object ends that is not JSON Lines."""
+
+HOUR_MS = 3_600_000
+LATE_HOURS = 48
+"""How long after their time records are looked for: redelivery takes days."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveTable:
-    """A SQL table of what lies under one prefix. ``columns`` are names and SQL types; all tables have a ``time``.
+    """A SQL table of what lies under one prefix, ``columns`` by name; all tables have a ``time``.
 
-    It has one row for each ``key`` (SQL expressions; null is a value like any other): deliveries and batches are repeated, and of rows with the same key the latest by
-    ``time`` counts. ``by_hour`` says that objects lie in a folder for the UTC hour, ``yyyy/MM/dd/HH/``, they begin in.
+    Deliveries and batches are repeated, so a table has one row for each ``key`` (SQL, in which a plain
+    column is never null): of rows with the same key the first in the order of ``choice`` (SQL). Where ``time`` is of the key, rows can be chosen by time before they are made one.
+    ``folder_column`` is a column that the records lack and their folder says. Records that ``follow`` a prediction come
+    whenever they do, the others within hours.
     """
 
     name: str
     prefix: str
-    columns: Mapping[str, str]
+    record_columns: Mapping[str, ColumnType]
     key: tuple[str, ...]
-    by_hour: bool
+    choice: str
+    by_endpoint: bool = True
+    follows: bool = False
+    folder_column: str | None = None
+
+    @property
+    def columns(self) -> Mapping[str, ColumnType]:
+        said = {self.folder_column: Scalar.TEXT} if self.folder_column else {}
+        return {**self.record_columns, **said}
+
+    def folder(self, endpoint: str) -> str:
+        """Where the endpoint's objects are, among all endpoints' where the table does not part them."""
+        return f"{self.prefix}{endpoint}/" if self.by_endpoint else self.prefix
+
+    def endpoint_of(self, key: str) -> str | None:
+        """The endpoint that an object's folder says."""
+        return key.removeprefix(self.prefix).split("/", 1)[0] if self.by_endpoint else None
 
 
-def _record_columns(record: type[BaseModel]) -> dict[str, str]:
-    """Each column of a record's table and its SQL type, in the record's order."""
-    columns = _columns(record)
-    # ISO-8601 texts in the records, UTC.
-    return columns | {name: "TIMESTAMP" for name in ("time", "event_time") if name in columns}
-
-
-def _columns(model: type[BaseModel]) -> dict[str, str]:
-    return {name: _sql_type(field.annotation) for name, field in model.model_fields.items()}
-
-
-def _sql_type(annotation: Any) -> str:
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _sql_type(arguments[0])
-    if origin is Literal:
-        return _SCALARS[type(arguments[0])]
-    if origin in (Union, UnionType):
-        kinds = [argument for argument in arguments if argument is not type(None)]
-        if len(kinds) == 1:
-            return _sql_type(kinds[0])
-        # One of several shapes: a column for each of their members, null in those without it.
-        return _struct({name: kind for shape in kinds for name, kind in _columns(shape).items()})
-    if origin is tuple:
-        return f"{_sql_type(arguments[0])}[]"
-    if origin is dict:
-        return f"MAP({_sql_type(arguments[0])}, {_sql_type(arguments[1])})"
-    if issubclass(annotation, Enum):
-        return "VARCHAR"
-    if issubclass(annotation, BaseModel):
-        return _struct(_columns(annotation))
-    return _SCALARS[annotation]
-
-
-def _struct(columns: dict[str, str]) -> str:
-    members = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-    return f"STRUCT({members})"
-
-
+# What was delivered twice has the same time, so that time may be of the key, which is as good as the id.
 PREDICTIONS = ArchiveTable(
-    "predictions", PREDICTIONS_PREFIX, _record_columns(PredictionRecord), ("prediction_id",), by_hour=True
+    "predictions",
+    PREDICTIONS_PREFIX,
+    columns_of(PredictionRecord),
+    key=("endpoint", "prediction_id", "time"),
+    choice="request_id",
 )
 SHADOW_SCORES = ArchiveTable(
-    "shadow_scores", SHADOW_PREFIX, _record_columns(ShadowScore), ("prediction_id", "model"), by_hour=True
+    "shadow_scores",
+    SHADOW_PREFIX,
+    columns_of(ShadowScore),
+    key=("endpoint", "prediction_id", "time", "model", "package_sha256"),
+    choice="error NULLS FIRST, score_us",
+    by_endpoint=False,
 )
 OUTCOMES = ArchiveTable(
     "outcomes",
     OUTCOMES_PREFIX,
-    _record_columns(KeptOutcome),
-    # What names its prediction (``Outcome.subject``): an entity that is named beside an id says nothing more.
-    ("prediction_id", "CASE WHEN prediction_id IS NULL THEN entity_id END", "event_time"),
-    by_hour=False,
+    columns_of(Outcome),
+    # What names its prediction (``Outcome.subject``): its id, or else entity and moment of the event.
+    key=(
+        "endpoint",
+        "coalesce(prediction_id, '')",
+        "CASE WHEN prediction_id IS NULL THEN entity_id END",
+        "CASE WHEN prediction_id IS NULL THEN event_time END",
+    ),
+    # The latest; of two labels at one time the bad one, and the larger amount.
+    choice="time DESC, label DESC, amount DESC NULLS LAST",
+    follows=True,
+    folder_column="endpoint",
 )
 TABLES: Mapping[str, ArchiveTable] = {table.name: table for table in (PREDICTIONS, SHADOW_SCORES, OUTCOMES)}
 """Every table of the archive, by name."""
+
+
+def tables_named(sql: str) -> tuple[ArchiveTable, ...]:
+    """The archive's tables that a SQL text may read: those whose name is a word of it."""
+    words = set(re.findall(r"\w+", sql.lower()))
+    return tuple(table for name, table in TABLES.items() if name in words)
+
+
+class ArchiveObject(NamedTuple):
+    """An object's name and its size in bytes."""
+
+    key: str
+    size: int
+
+
+class ArchiveReader(Protocol):
+    """Where the archive's objects are: in S3, or in a folder of this machine."""
+
+    def objects(
+        self, table: ArchiveTable, span: Span | None = None, *, endpoint: str | None = None, late_ms: int
+    ) -> Iterable[ArchiveObject]:
+        """The objects that may hold records of a span of time (``hours``), or all. Raises ``Unavailable``."""
+        ...
+
+    def copy(self, key: str, file: Path) -> None:
+        """Have an object as a file, in bounded memory. Raises ``Unavailable``."""
+        ...
+
+
+def hours(table: ArchiveTable, span: Span, late_ms: int) -> tuple[str, str | None]:
+    """The first and the last folder ``yyyy/MM/dd/HH/`` in which records of a span can be; no last one for a table of what
+    follows.
+
+    An object lies where its *oldest* record belongs, by arrival (Amazon Data Firehose Developer Guide, "Understand custom
+    prefixes"), and is closed within the hour; records arrive after their time, some of them late.
+    """
+    first = hour_folder(span.start_ms - HOUR_MS)
+    return first, None if table.follows else hour_folder(span.end_ms + late_ms)
+
+
+def hour_folder(epoch_ms: int) -> str:
+    """``yyyy/MM/dd/HH/`` of a moment."""
+    return f"{datetime.fromtimestamp(epoch_ms / 1_000, UTC):%Y/%m/%d/%H}/"

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, model_validator
 
-from quicksilver.contract import EndpointName
 from quicksilver.instants import typed_moment, utc_iso
 from quicksilver.ports import OutcomeStore
 
@@ -76,12 +75,6 @@ class Outcome(BaseModel):
         return None, self.entity_id, self.event_time
 
 
-class KeptOutcome(Outcome):
-    """An outcome as it is in the archive: entities of two endpoints may have the same id."""
-
-    endpoint: EndpointName
-
-
 class Acceptance:
     """Judges the outcomes of one delivery by what a single one cannot show. ``accepted`` has each row once."""
 
@@ -116,10 +109,6 @@ def keep_outcomes(
     """Put outcomes into the archive, batch by batch; may be done again where it broke off. Raises ``Unavailable``."""
     for start in range(0, len(outcomes), BATCH_ROWS):
         batch = outcomes[start : start + BATCH_ROWS]
-        store.keep(endpoint, b"".join(_line(endpoint, outcome) for outcome in batch))
+        store.keep(endpoint, b"".join(outcome.model_dump_json().encode() + b"\n" for outcome in batch))
         if progress:
             progress(start + len(batch), len(outcomes))
-
-
-def _line(endpoint: str, outcome: Outcome) -> bytes:
-    return KeptOutcome(endpoint=endpoint, **dict(outcome)).model_dump_json().encode() + b"\n"

@@ -25,7 +25,7 @@ from quicksilver.aws.registry_client import RegistryClient
 from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_outcomes import S3OutcomeStore
-from quicksilver.aws.system import pause
+from quicksilver.aws.system import SystemClock, pause
 from quicksilver.errors import NotFound, Unavailable
 from quicksilver.gates.policy import Policy
 from quicksilver.metrics import Metric
@@ -169,7 +169,7 @@ class DeployedStage:
 
     @cached_property
     def outcomes(self) -> S3OutcomeStore:
-        return S3OutcomeStore(self.client("s3"), self.outputs["ArchiveBucket"])
+        return S3OutcomeStore(self.client("s3"), self.outputs["ArchiveBucket"], SystemClock())
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
         """Invoke a function with an event, as its caller on AWS would; returns what it returned.

@@ -1,17 +1,20 @@
-"""The archive in S3: reading back what was delivered."""
+"""The archive in S3: what was delivered, by endpoint and hour."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from typing import IO, Any
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from quicksilver.archive import ArchiveTable
+from quicksilver.archive import HOUR_MS, LATE_HOURS, ArchiveObject, ArchiveTable, hours
 from quicksilver.errors import Unavailable
+from quicksilver.query import Span
 
+_CHUNK = 1 << 20
 _READERS = 16
 
 
@@ -20,56 +23,60 @@ class S3Archive:
         self._client = client
         self._bucket = bucket
 
-    def keys(self, table: ArchiveTable, *, since_ms: int | None = None) -> list[str]:
-        """Every object of a table, in the order of their names.
-
-        With ``since_ms`` (UTC epoch), at least those with a record of that moment or later: folders are left out that
-        end before it.
-        """
-        after = {"StartAfter": table.prefix + _hour_before(since_ms)} if since_ms and table.by_hour else {}
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=table.prefix, **after
-        )
+    def objects(
+        self, table: ArchiveTable, span: Span | None = None, *, endpoint: str | None = None, late_ms: int
+    ) -> Iterator[ArchiveObject]:
         try:
-            return [item["Key"] for page in pages for item in page.get("Contents", ())]
+            for folder in self._folders(table, endpoint):
+                yield from self._in(folder, table, span, late_ms)
         except (BotoCoreError, ClientError) as error:
             raise Unavailable(f"The archive cannot be listed: {type(error).__name__}.") from error
 
-    def copy_to(
-        self,
-        table: ArchiveTable,
-        file: IO[bytes],
-        progress: Callable[[int, int], None] | None = None,
-        *,
-        since_ms: int | None = None,
-    ) -> int:
-        """Write a table's records to a file as JSON Lines; returns how many objects were read.
+    def _folders(self, table: ArchiveTable, endpoint: str | None) -> Iterator[str]:
+        if endpoint is not None or not table.by_endpoint:
+            yield table.folder(endpoint or "")
+            return
+        for page in self._pages(Prefix=table.prefix, Delimiter="/"):
+            yield from (item["Prefix"] for item in page.get("CommonPrefixes", ()))
 
-        ``progress(done, total)`` is called as objects arrive. Memory holds a few objects at a time. ``since_ms``
-        leaves out what ``keys`` leaves out.
-        """
-        keys = self.keys(table, since_ms=since_ms)
-        for done, body in enumerate(self._bodies(keys), 1):
-            file.write(body if body.endswith(b"\n") or not body else body + b"\n")
-            if progress:
-                progress(done, len(keys))
-        return len(keys)
+    def _in(
+        self, folder: str, table: ArchiveTable, span: Span | None, late_ms: int
+    ) -> Iterator[ArchiveObject]:
+        first, last = hours(table, span, late_ms) if span else ("", None)
+        for page in self._pages(Prefix=folder, StartAfter=folder + first):
+            for item in page.get("Contents", ()):
+                hour = item["Key"].removeprefix(folder)
+                if last is not None and hour[: len(last)] > last:
+                    return
+                # What was whole before a record's time cannot hold it.
+                if span is None or item["LastModified"] >= datetime.fromtimestamp(span.start_ms / 1_000, UTC):
+                    yield ArchiveObject(item["Key"], item["Size"])
 
-    def _bodies(self, keys: list[str]) -> Iterator[bytes]:
-        def read(key: str) -> bytes:
-            data: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-            return data
+    def _pages(self, **request: Any) -> Any:
+        return self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, **request)
 
+    def lines(
+        self, table: ArchiveTable, span: Span | None = None, *, endpoint: str | None = None
+    ) -> Iterator[bytes]:
+        """The records of a table as they were delivered, where that is JSON Lines: a few objects are in memory at a time."""
+        objects = list(self.objects(table, span, endpoint=endpoint, late_ms=LATE_HOURS * HOUR_MS))
         with ThreadPoolExecutor(_READERS) as readers:
-            for start in range(0, len(keys), _READERS):
-                try:
-                    yield from readers.map(read, keys[start : start + _READERS])
-                except (BotoCoreError, ClientError) as error:
-                    raise Unavailable(f"The archive cannot be read: {type(error).__name__}.") from error
+            for start in range(0, len(objects), _READERS):
+                for body in readers.map(self._body, objects[start : start + _READERS]):
+                    yield from body.splitlines(keepends=True)
 
+    def _body(self, item: ArchiveObject) -> bytes:
+        try:
+            body: bytes = self._client.get_object(Bucket=self._bucket, Key=item.key)["Body"].read()
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable(f"The archive cannot be read: {type(error).__name__}.") from error
+        return body
 
-def _hour_before(epoch_ms: int) -> str:
-    """The folder of the hour before a moment's own: an object lies where its *oldest* record belongs
-    (Amazon Data Firehose Developer Guide, "Understand custom prefixes"), and records arrive after their time."""
-    moment = datetime.fromtimestamp(epoch_ms / 1_000, UTC) - timedelta(hours=1)
-    return f"{moment:%Y/%m/%d/%H}/"
+    def copy(self, key: str, file: Path) -> None:
+        try:
+            body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
+            with file.open("wb") as target:
+                for chunk in body.iter_chunks(_CHUNK):
+                    target.write(chunk)
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable(f"The archive cannot be read: {type(error).__name__}.") from error

@@ -1,4 +1,4 @@
-"""Outcomes as objects in the archive bucket, named by their content: ``outcomes/<endpoint>/<sha256>.jsonl``."""
+"""Outcomes as objects in the archive bucket, named by their content: ``outcomes/<endpoint>/yyyy/MM/dd/HH/<sha256>.jsonl``."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from quicksilver.archive import OUTCOMES_PREFIX
+from quicksilver.archive import OUTCOMES, hour_folder
 from quicksilver.errors import Unavailable
+from quicksilver.ports import Clock
 
 
 class S3OutcomeStore:
-    def __init__(self, client: Any, bucket: str) -> None:
+    """Under the hour in which they arrive. The same batch in another hour is there twice, and once in the table."""
+
+    def __init__(self, client: Any, bucket: str, clock: Clock) -> None:
         self._client = client
         self._bucket = bucket
+        self._clock = clock
 
     def keep(self, endpoint: str, lines: bytes) -> None:
-        key = f"{OUTCOMES_PREFIX}{endpoint}/{hashlib.sha256(lines).hexdigest()}.jsonl"
+        hour = hour_folder(self._clock.now_ms())
+        key = f"{OUTCOMES.folder(endpoint)}{hour}{hashlib.sha256(lines).hexdigest()}.jsonl"
         try:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=lines)
         except (BotoCoreError, ClientError) as error:

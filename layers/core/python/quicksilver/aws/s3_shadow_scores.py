@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from quicksilver.archive import SHADOW_PREFIX
+from quicksilver.archive import SHADOW_PREFIX, hour_folder
 from quicksilver.errors import Unavailable
 
 
@@ -17,8 +16,7 @@ class S3ShadowScoreStore:
         self._bucket = bucket
 
     def keep(self, batch: str, arrived_ms: int, lines: bytes) -> None:
-        hour = datetime.fromtimestamp(arrived_ms / 1_000, UTC)
-        key = f"{SHADOW_PREFIX}{hour:%Y/%m/%d/%H}/{batch}.jsonl"
+        key = f"{SHADOW_PREFIX}{hour_folder(arrived_ms)}{batch}.jsonl"
         try:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=lines)
         except (BotoCoreError, ClientError) as error:

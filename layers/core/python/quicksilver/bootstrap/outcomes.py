@@ -14,5 +14,6 @@ def outcomes_function() -> OutcomesApi:
     """Wire the outcomes function. What hangs fails well within API Gateway's 29 s, so that a caller is told."""
     configure_logging()
     settings = OutcomesSettings()  # every value comes from the environment
-    store = S3OutcomeStore(hot_client("s3", 5, attempts=2), settings.archive_bucket)
-    return OutcomesApi(settings.endpoints, store, SystemClock())
+    clock = SystemClock()
+    store = S3OutcomeStore(hot_client("s3", 5, attempts=2), settings.archive_bucket, clock)
+    return OutcomesApi(settings.endpoints, store, clock)

@@ -1,27 +1,42 @@
-"""The archive's tables as files on this machine, for as long as a command needs them."""
+"""The archive's tables on this machine, for as long as a command needs them."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import typer
 
 from quicksilver.archive import ArchiveTable
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.cli.output import progress_bar
+from quicksilver.query import OpenArchive, Span
+
+if TYPE_CHECKING:
+    from quicksilver.sql.engine import ArchiveDatabase
 
 
 @contextmanager
-def copied_archive(deployed: DeployedStage, *tables: tuple[ArchiveTable, int | None]) -> Iterator[Path]:
-    """A temporary folder with each of the tables, from its moment on (UTC epoch ms) or whole, as ``sql`` reads them."""
-    archive = deployed.archive
-    with tempfile.TemporaryDirectory(prefix="quicksilver-archive-") as name:
-        folder = Path(name)
-        for table, since_ms in tables:
-            with (
-                progress_bar(f"reading {table.name}") as advance,
-                (folder / f"{table.name}.jsonl").open("wb") as target,
-            ):
-                archive.copy_to(table, target, advance, since_ms=since_ms)
-        yield folder
+def opened_archive(
+    deployed: DeployedStage,
+    tables: Sequence[ArchiveTable],
+    span: Span | None = None,
+    *,
+    endpoint: str | None = None,
+) -> Iterator[ArchiveDatabase]:
+    """Tables of a stage, of a span of time or whole. What could not be read is said on stderr at the end."""
+    from quicksilver.sql.engine import DuckDBEngine
+
+    names = [table.name for table in tables]
+    with ExitStack() as stack:
+        with progress_bar("reading the archive") as advance:
+            engine = DuckDBEngine(deployed.archive, progress=lambda _, done, total: advance(done, total))
+            database = stack.enter_context(engine.open(names, span, endpoint=endpoint))
+        yield database
+        say_skipped(database)
+
+
+def say_skipped(archive: OpenArchive) -> None:
+    for skipped in archive.skipped:
+        typer.echo(f"skipped {skipped.key}: {skipped.reason}", err=True)

@@ -9,11 +9,11 @@ from rich.text import Text
 from quicksilver.archive import OUTCOMES, PREDICTIONS
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
-from quicksilver.cli.archive import copied_archive
+from quicksilver.cli.archive import opened_archive
 from quicksilver.errors import NotFound
+from quicksilver.query import Span
 from quicksilver.reports.experiment import WORDS, ExperimentReport, finite, report
 from quicksilver.reports.experiment_data import find_experiment, read_experiment
-from quicksilver.sql import archive_database
 
 
 def read_report(deployed: DeployedStage, endpoint: str, number: int | None) -> ExperimentReport:
@@ -23,10 +23,9 @@ def read_report(deployed: DeployedStage, endpoint: str, number: int | None) -> E
         which = "experiment yet" if number is None else f"experiment {number}"
         raise NotFound(f"{endpoint} has had no {which}.")
     now_ms = SystemClock().now_ms()
-    with (
-        copied_archive(deployed, (PREDICTIONS, found.started_ms), (OUTCOMES, None)) as folder,
-        archive_database(folder) as database,
-    ):
+    # This machine's clock may be behind the registry's.
+    span = Span(found.started_ms, max(now_ms, found.started_ms + 1))
+    with opened_archive(deployed, [PREDICTIONS, OUTCOMES], span, endpoint=endpoint) as database:
         data = read_experiment(database, endpoint, found)
     return report(found, data, now_ms=now_ms)
 

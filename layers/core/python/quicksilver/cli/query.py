@@ -10,11 +10,11 @@ import typer
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from quicksilver.cli.archive import copied_archive
+from quicksilver.archive import tables_named
+from quicksilver.cli.archive import opened_archive
 from quicksilver.cli.output import JsonOption, emit, explains_errors
 from quicksilver.cli.stage import StageOption, deployed_stage
 from quicksilver.query import Table
-from quicksilver.sql import query_archive, tables_named
 
 EXAMPLE = 'Example: quicksilver query "select model, count(*), avg(score) from predictions group by model"'
 
@@ -31,9 +31,8 @@ def query(
 
     A prediction that was delivered twice is one row.
     """
-    tables = tables_named(sql)
-    with copied_archive(deployed_stage(stage), *((table, None) for table in tables)) as folder:
-        table = query_archive(sql, folder)
+    with opened_archive(deployed_stage(stage), tables_named(sql)) as database:
+        table = database.query(sql)
     records = [{name: _json(value) for name, value in record.items()} for record in table.records()]
     emit(records, as_json=as_json, render=lambda: _render(table))
 

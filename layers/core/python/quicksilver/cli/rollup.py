@@ -13,15 +13,15 @@ from rich.text import Text
 from quicksilver.archive import PREDICTIONS
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
-from quicksilver.cli.archive import copied_archive
+from quicksilver.cli.archive import opened_archive
 from quicksilver.cli.model_registry import facts
 from quicksilver.cli.output import JsonOption, emit, explains_errors, fail
 from quicksilver.cli.stage import EndpointOption, StageOption, deployed_stage
 from quicksilver.errors import NotFound
 from quicksilver.instants import utc_iso
+from quicksilver.query import Span
 from quicksilver.rollup.recount import differences, recount
 from quicksilver.rollup_counts import Period
-from quicksilver.sql import archive_database
 
 app = typer.Typer(no_args_is_help=True, help="What each arm did in each period, counted from the stream.")
 
@@ -46,10 +46,8 @@ def check(
     # Whole periods: the last one may go on behind the end.
     until_ms = (SystemClock().now_ms() - settle_seconds * 1_000) // period_ms * period_ms
     since_ms = (until_ms - minutes * 60_000) // period_ms * period_ms
-    with (
-        copied_archive(deployed, (PREDICTIONS, since_ms)) as folder,
-        archive_database(folder) as database,
-    ):
+    span = Span(since_ms, until_ms)
+    with opened_archive(deployed, [PREDICTIONS], span, endpoint=endpoint) as database:
         archive = recount(
             lambda sql, parameters: database.query(sql, parameters).records(),
             endpoint,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +9,10 @@ import typer
 from rich.console import Group, RenderableType
 from rich.table import Column, Table
 
-from quicksilver.archive import PREDICTIONS, SHADOW_SCORES, ArchiveTable
+from quicksilver.archive import PREDICTIONS, SHADOW_SCORES
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
-from quicksilver.cli.archive import copied_archive
+from quicksilver.cli.archive import opened_archive
 from quicksilver.cli.output import JsonOption, emit, explains_errors, progress_bar, write_page
 from quicksilver.cli.route import route_view
 from quicksilver.cli.stage import (
@@ -30,11 +28,12 @@ from quicksilver.contract import Contract
 from quicksilver.errors import FieldError, InvalidInput, InvalidPackage
 from quicksilver.instants import utc_iso
 from quicksilver.package import Package, read_contract
+from quicksilver.query import Span
 from quicksilver.routing import Arm, Role
 
 if TYPE_CHECKING:
     from quicksilver.reports.shadow import ShadowReport
-    from quicksilver.sql import ArchiveDatabase
+    from quicksilver.sql.engine import ArchiveDatabase
 
 # What reports compute with (duckdb, numpy, matplotlib) is imported when they run: other commands would wait for nothing.
 
@@ -119,7 +118,8 @@ def report(
     package_sha256 = _of_endpoint(deployed, model, endpoint)
     until_ms = SystemClock().now_ms()
     since_ms = until_ms - round(hours * HOUR_MS)
-    with _archive(deployed, since_ms, PREDICTIONS, SHADOW_SCORES) as (database, _):
+    span, tables = Span(since_ms, until_ms), [PREDICTIONS, SHADOW_SCORES]
+    with opened_archive(deployed, tables, span, endpoint=endpoint) as database:
         found = _compare(deployed, database, endpoint, model, package_sha256, since_ms, until_ms, cutoff)
     _write(found, html)
     emit(found.model_dump(mode="json"), as_json=as_json, render=lambda: shown(found))
@@ -152,11 +152,11 @@ def replay(
     arm, name, scorer = _replayed(deployed, endpoint, model, package)
     until_ms = SystemClock().now_ms()
     since_ms = until_ms - round(days * DAY_MS)
-    with _archive(deployed, since_ms, PREDICTIONS) as (database, folder):
+    span = Span(since_ms, until_ms)
+    with opened_archive(deployed, [PREDICTIONS], span, endpoint=endpoint) as database:
         with progress_bar(f"scoring with {name}") as advance:
             done = replay_archive(
                 database,
-                folder,
                 endpoint=endpoint,
                 arm=arm,
                 since=utc_iso(since_ms),
@@ -222,20 +222,6 @@ def _package(path: Path, endpoint: str) -> Package:
             [FieldError("endpoint", f"is {package.contract.endpoint} in the contract")],
         )
     return package
-
-
-@contextmanager
-def _archive(
-    deployed: DeployedStage, since_ms: int, *tables: ArchiveTable
-) -> Iterator[tuple[ArchiveDatabase, Path]]:
-    """The archive's tables since a moment, in a temporary folder."""
-    from quicksilver.sql import archive_database
-
-    with (
-        copied_archive(deployed, *((table, since_ms) for table in tables)) as folder,
-        archive_database(folder) as database,
-    ):
-        yield database, folder
 
 
 def _compare(

@@ -18,7 +18,7 @@ from quicksilver.experiment.verdict import Arms
 from quicksilver.experiment_plan import Experiment
 from quicksilver.frame import Ints
 from quicksilver.routing import Route
-from quicksilver.sql import ArchiveDatabase
+from quicksilver.sql.engine import ArchiveDatabase
 
 CHALLENGER, CHAMPION, HOLDOUT = "challenger", "champion", "holdout"
 

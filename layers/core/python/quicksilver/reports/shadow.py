@@ -23,7 +23,7 @@ from quicksilver.contract import Contract, Feature, FeatureType
 from quicksilver.errors import NotFound
 from quicksilver.gates.statistics import wilson
 from quicksilver.model_version import Sha256
-from quicksilver.sql import ArchiveDatabase
+from quicksilver.sql.engine import ArchiveDatabase
 
 CONFIDENCE = 0.95
 SCORE_BINS = 50

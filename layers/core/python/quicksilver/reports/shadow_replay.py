@@ -6,7 +6,6 @@ The scores are what the shadow function would have left for the same records, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from quicksilver.package import Package
 from quicksilver.ports import ArtifactStore
 from quicksilver.routing import Arm
 from quicksilver.shadow.scoring import ScoredVector, ShadowScorer
-from quicksilver.sql import ArchiveDatabase
+from quicksilver.sql.engine import ArchiveDatabase
 
 PAGE = 5_000
 """Records held in memory at once."""
@@ -50,7 +49,6 @@ class PackageBeside:
 
 def replay(
     database: ArchiveDatabase,
-    folder: Path,
     *,
     endpoint: str,
     arm: Arm,
@@ -61,20 +59,23 @@ def replay(
 ) -> Replayed:
     """Score the endpoint's predictions of a time (UTC ISO-8601) with one model, into the table ``shadow_scores``.
 
-    ``folder`` is the database's own. Raises ``Unavailable`` where an artefact's store does not answer.
+    Raises ``Unavailable`` where an artefact's store does not answer.
     """
     bounds = {"endpoint": endpoint, "since": since, "until": until}
     database.query(
         """
         CREATE OR REPLACE TEMP TABLE replayed AS
-        SELECT rowid AS row FROM predictions
+        SELECT row_number() OVER () AS row, prediction_id, endpoint, entity_id,
+               strftime(time, '%Y-%m-%dT%H:%M:%S.%gZ') AS time, model, package_sha256, fingerprint,
+               vector, [{'feature': d.feature} FOR d IN degraded] AS degraded
+        FROM predictions
         WHERE endpoint = $endpoint AND len(vector) > 0 AND time >= $since::TIMESTAMPTZ AT TIME ZONE 'UTC'
           AND time < $until::TIMESTAMPTZ AT TIME ZONE 'UTC'
         """,
         bounds,
     )
     total = int(database.query("SELECT count(*) FROM replayed").rows[0][0])
-    file = folder / "replayed.jsonl"
+    file = database.folder / "replayed.jsonl"
     started, done = perf_counter(), 0
     with file.open("w", encoding="utf-8") as target:
         for record in _records(database):
@@ -90,15 +91,11 @@ def replay(
 
 def _records(database: ArchiveDatabase) -> Iterator[ScoredVector]:
     """The chosen records, a page at a time."""
-    after = -1
+    after = 0
     while True:
         page = database.query(
             """
-            SELECT p.rowid, p.prediction_id, p.endpoint, p.entity_id,
-                   strftime(p.time, '%Y-%m-%dT%H:%M:%S.%gZ') AS time, p.model, p.package_sha256, p.fingerprint,
-                   p.vector, [{'feature': d.feature} FOR d IN p.degraded] AS degraded
-            FROM predictions p JOIN replayed r ON r.row = p.rowid
-            WHERE r.row > $after ORDER BY p.rowid LIMIT $page
+            SELECT * FROM replayed WHERE row > $after AND row <= $after + $page ORDER BY row
             """,
             {"after": after, "page": PAGE},
         )
@@ -106,4 +103,4 @@ def _records(database: ArchiveDatabase) -> Iterator[ScoredVector]:
             return
         for row, *values in page.rows:
             yield ScoredVector.model_validate(dict(zip(page.columns[1:], values, strict=True)))
-            after = row
+            after = row  # the page's last
