@@ -33,7 +33,7 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 .DELETE_ON_ERROR:
 PEERS ?= fastapi flask mlserver bentoml
 
-.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-rollback bench-size sim sim-rollout sim-experiment fuzz-kernel valgrind-kernel layers synth setup up down clean lock
+.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-rollback bench-size sim sim-rollout sim-experiment sim-drift fuzz-kernel valgrind-kernel layers synth setup up down clean lock
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -93,7 +93,7 @@ bench-size: setup  ## weigh a score function with its layers; writes build/figur
 	@$(PY) -m layers.build --quiet arm64 x86_64
 	@$(AT_HOME) $(PY) -m bench.size
 
-sim: sim-rollout sim-experiment  ## every simulation; writes build/figures/
+sim: sim-rollout sim-experiment sim-drift  ## every simulation; writes build/figures/
 
 sim-rollout: setup  ## rollouts by the thousand: false rollbacks, and how early a bad canary is caught
 	$(SAY) 'sim: rollouts'
@@ -102,6 +102,10 @@ sim-rollout: setup  ## rollouts by the thousand: false rollbacks, and how early 
 sim-experiment: setup  ## experiments by the thousand: false wins, power, coverage; writes build/figures/experiment_sim.json
 	$(SAY) 'sim: experiments'
 	@$(AT_HOME) $(PY) -m bench.sim_experiment
+
+sim-drift: setup  ## windows by the thousand: false alarms, drift found; writes build/figures/drift_null.json and drift_power.json
+	$(SAY) 'sim: drift'
+	@$(AT_HOME) $(PY) -m bench.sim_drift
 
 fuzz-kernel: setup  ## damage 100,000 model texts, for the kernel under sanitizers and for LightGBM (FUZZ_MUTATIONS)
 	$(SAY) 'fuzz: the native kernel'
