@@ -201,9 +201,10 @@ class Traffic:
         return self._counted(features, score.sum(axis=0), float(rows), score)
 
     def clustered(
-        self, random: np.random.Generator, rows: int, *, spread: float = 1.0
+        self, random: np.random.Generator, rows: int, *, spread: float
     ) -> tuple[WindowCounts, WindowCounts]:
-        """About so many rows of entities of several each, all of an entity's alike: as evidence, by entity and by row."""
+        """About so many rows of entities of several each (``spread`` of the log of how many), all of an entity's alike: as
+        evidence by entity, and by row."""
         sizes = np.ceil(np.exp(0.7 + spread * random.standard_normal(rows))).astype(np.int64)
         sizes = sizes[: int(np.searchsorted(np.cumsum(sizes), rows)) + 1]
         kind = random.integers(0, KINDS, len(sizes))

@@ -39,7 +39,9 @@ FIXED = (0.10, 0.25)
 PER_PROFILE = 20
 AS_ROWS = 5
 """One window in so many of entities is also judged as if its rows were independent: nearly all alarm."""
-BY_ENTITY, BY_ROW = "of entities, counted", "of entities, as rows"
+SIZES = {"even entities": 0.3, "uneven entities": 1.0}
+"""Entities of about three rows, and the standard deviation of the logarithm of how many rows one has."""
+BY_ROW = ", as rows"
 POLICY = DriftPolicy(endpoint="card-fraud", version=1)
 
 DRIFTS: dict[str, tuple[Callable[[float], Drift], float]] = {
@@ -90,7 +92,7 @@ class Seen:
 
 
 Key = tuple[str, str, float]
-"""What is simulated: ``null``, ``entities``, ``rows`` or ``power``; of which kind; at how many rows, or which PSI."""
+"""What is simulated: ``null``, ``clustered`` or ``power``; of which kind; at how many rows, or which PSI."""
 
 
 def _judged(
@@ -111,10 +113,10 @@ def simulate(number: int, windows: dict[Key, int]) -> dict[Key, Seen]:
         rows = POWER_ROWS if what == "power" else int(size)
         for place in range(count):
             if what == "clustered":
-                by_entity, by_row = traffic.clustered(random, int(size))
+                by_entity, by_row = traffic.clustered(random, rows, spread=SIZES[kind])
                 made.note(_judged(traffic, by_entity))
                 if place % AS_ROWS == 0:
-                    seen.setdefault((what, BY_ROW, size), Seen()).note(_judged(traffic, by_row))
+                    seen.setdefault((what, kind + BY_ROW, size), Seen()).note(_judged(traffic, by_row))
             else:
                 earlier = [on_day(traffic.window(random, rows), 7)]
                 found = _judged(traffic, traffic.window(random, rows, drift), earlier)
@@ -125,7 +127,7 @@ def simulate(number: int, windows: dict[Key, int]) -> dict[Key, Seen]:
 def plan(repetitions: int, power: int, others: int) -> Iterator[dict[Key, int]]:
     """What each reference profile is used for: a part of every key's windows."""
     wanted: dict[Key, int] = {("null", "independent rows", rows): repetitions for rows in ROWS}
-    wanted |= {("clustered", BY_ENTITY, rows): repetitions // 4 for rows in CLUSTERED_ROWS}
+    wanted |= {("clustered", kind, rows): repetitions // 4 for kind in SIZES for rows in CLUSTERED_ROWS}
     wanted |= {("power", kind, psi): power if psi == PSI else others for kind in DRIFTS for psi in PSIS}
     profiles = -(-repetitions // PER_PROFILE)
     for number in range(profiles):
@@ -179,7 +181,7 @@ def power_rows(seen: dict[Key, Seen]) -> list[dict[str, Any]]:
 def show_null(rows: Sequence[dict[str, Any]]) -> None:
     table = figures.table(
         "Windows without drift that alarmed",
-        "traffic", "rows", "windows", "alarmed", "95 % interval", "PSI 0.10", "PSI 0.25", "a feature's PSI 0.10",
+        "traffic", "rows", "windows", "alarmed", "95 %", "PSI .10", "PSI .25", "of features",
     )  # fmt: skip
     for row in rows:
         alarm, fixed = row["false_alarm"], row["fixed_psi"]

@@ -20,7 +20,7 @@ from bench.drift_population import (
     _seen,
     training_profile,
 )
-from bench.sim_drift import BY_ENTITY, BY_ROW, DRIFTS, PSIS, Seen, plan, rate, simulate
+from bench.sim_drift import BY_ROW, DRIFTS, PSIS, SIZES, Seen, plan, rate, simulate
 from quicksilver.drift.baselines import require_same_bins
 from quicksilver.drift.result import Aspect, Baseline, Distances, Finding
 from quicksilver.drift.significance import p_value
@@ -91,7 +91,7 @@ def test_drift_has_the_psi_it_is_said_to(traffic: Traffic, kind: str, psi: float
 
 
 def test_rows_of_entities_are_worth_less_than_rows(traffic: Traffic) -> None:
-    by_entity, by_row = traffic.clustered(np.random.default_rng(7), 2_000)
+    by_entity, by_row = traffic.clustered(np.random.default_rng(7), 2_000, spread=1.0)
     (one,), (other,) = by_entity.arms, by_row.arms
     assert one.model_copy(update={"effective_rows": other.effective_rows}) == other
     assert 20 < one.effective_rows < one.rows / 2
@@ -152,7 +152,11 @@ def test_the_figures_are_written_with_how_they_were_taken(
     null = json.loads((tmp_path / "drift_null.json").read_text())
     assert set(null["false_alarm_rate"]) == set(null["interval"]) == {"100", "1000"}
     assert null["repetitions"] == 4
-    assert {row["traffic"] for row in null["rows"]} == {"independent rows", BY_ENTITY, BY_ROW}
+    assert {row["traffic"] for row in null["rows"]} == {
+        "independent rows",
+        *SIZES,
+        *(kind + BY_ROW for kind in SIZES),
+    }
     power = json.loads((tmp_path / "drift_power.json").read_text())
     assert (power["psi"], power["rows"], len(power["curve"])) == (0.1, 5_000, 8)
     assert 0 <= power["least_detection_rate"] <= power["detection_rate"] <= 1
