@@ -207,6 +207,7 @@ def monitoring_store(make_client: MakeClient | None, name: str) -> MonitoringSto
     return S3MonitoringStore(client, name)
 
 
+@pytest.fixture
 def object_store(make_client: MakeClient | None, name: str) -> ObjectStore:
     if make_client is None:
         return MemoryObjectStore()
