@@ -60,6 +60,7 @@ def pack(
     golden: int | Floats = GOLDEN_ROWS,
     card: Mapping[str, str] | None = None,
     metrics: Mapping[str, float] | None = None,
+    unlearned_categories: bool = False,
 ) -> Package:
     """Make a package. Deterministic: the same model, contract and rows give the same bytes.
 
@@ -75,6 +76,8 @@ def pack(
         ``(rows, features)``. Their exact raw scores and contributions are computed here by LightGBM.
     card: what people know of the model: ``purpose``, ``owner``, ``data``, ``limits``.
     metrics: the metrics of the training run, by name; if none are given, those on the reference rows.
+    unlearned_categories: take a contract with categories that occur neither in training nor in the reference. A contract
+        that is older than the model may have some; the model scores them as it does one it has never met.
 
     Raises ``InvalidPackage`` where the contract does not fit the model or the reference, ``InvalidData`` for
     rows that cannot be used, and ``InvalidContract`` for a protected attribute among the inputs.
@@ -85,7 +88,7 @@ def pack(
     header, evaluator = _load(model_text)
     check_features(contract.names, evaluator.feature_names)
     encoded = _encode(contract, as_frame(contract, reference))
-    _check_categories(contract, header, encoded)
+    _check_categories(contract, header, encoded, unlearned=unlearned_categories)
     scores = score_rows(evaluator, encoded.vectors)
     profile = build_profile(contract, encoded, scores)
     outcomes = _outcomes(target, len(encoded.vectors), regression=evaluator.is_regression)
@@ -160,8 +163,9 @@ def _encode(contract: Contract, frame: Frame) -> Encoded:
     return encoded
 
 
-def _check_categories(contract: Contract, header: ModelHeader, encoded: Encoded) -> None:
-    """The contract's categories are those of training: none more, or it would be scored as known, and none fewer."""
+def _check_categories(contract: Contract, header: ModelHeader, encoded: Encoded, *, unlearned: bool) -> None:
+    """The contract's categories are those of training: none more, or it would be scored as known (unless that is
+    ``unlearned`` knowingly), and none fewer."""
     errors = []
     for position, feature in enumerate(contract.features):
         trained = header.trained_codes(feature.name)
@@ -171,7 +175,7 @@ def _check_categories(contract: Contract, header: ModelHeader, encoded: Encoded)
         seen = set(codes[~np.isnan(codes)].astype(int).tolist())
         # LightGBM's text leaves out rare codes, so what the reference holds counts as seen too.
         beyond = [c for code, c in enumerate(feature.categories) if code not in seen | (trained or set())]
-        if beyond:
+        if beyond and not unlearned:
             errors.append(
                 FieldError(feature.name, f"{beyond[0]!r} occurs neither in training nor in the reference")
             )

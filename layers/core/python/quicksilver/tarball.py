@@ -48,20 +48,29 @@ def write_tar(files: Mapping[str, bytes], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with (
-            os.fdopen(handle, "wb") as target,
-            tarfile.open(fileobj=target, mode="w", format=tarfile.USTAR_FORMAT) as tar,
-        ):
-            for name, data in sorted(files.items()):
-                member = tarfile.TarInfo(name)
-                member.size, member.mode = len(data), 0o644
-                tar.addfile(member, io.BytesIO(data))
+        with os.fdopen(handle, "wb") as target:
+            _write(files, target)
         # The draft is for its maker only; an archive is handed on.
         Path(draft).chmod(0o644)
         Path(draft).replace(path)
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
+
+
+def tar_bytes(files: Mapping[str, bytes]) -> bytes:
+    """A package's files as the bytes of the archive that ``write_tar`` writes."""
+    target = io.BytesIO()
+    _write(files, target)
+    return target.getvalue()
+
+
+def _write(files: Mapping[str, bytes], target: BinaryIO) -> None:
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in sorted(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), 0o644
+            tar.addfile(member, io.BytesIO(data))
 
 
 def read_tar(path: Path, *, max_bytes: int = MAX_PACKAGE_BYTES) -> dict[str, bytes]:
@@ -72,13 +81,17 @@ def read_tar(path: Path, *, max_bytes: int = MAX_PACKAGE_BYTES) -> dict[str, byt
     """
     try:
         with path.open("rb") as source:
-            length = source.seek(0, io.SEEK_END)
-            members = _members(source, length, max_bytes)
-            return {member.name: _read(source, member) for member in members}
+            return read_archive(source, max_bytes=max_bytes)
     except FileNotFoundError:
         raise NotFound(f"There is no package at {path}.") from None
     except OSError as error:
         raise InvalidPackage(f"The package {path} cannot be read: {error.strerror}.") from None
+
+
+def read_archive(source: BinaryIO, *, max_bytes: int = MAX_PACKAGE_BYTES) -> dict[str, bytes]:
+    """As ``read_tar``, from an open file or from bytes in memory."""
+    length = source.seek(0, io.SEEK_END)
+    return {member.name: _read(source, member) for member in _members(source, length, max_bytes)}
 
 
 def require_known_names(names: frozenset[str], manifest_names: frozenset[str]) -> None:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quicksilver.frame import Bools, Floats
-from quicksilver.gates.data import Groups
+from quicksilver.gates.data import UNKNOWN, Groups
 from quicksilver.gates.performance import Scored
 from quicksilver.gates.policy import BiasPolicy
 from quicksilver.gates.report import Check, Gate, Outcome
@@ -76,12 +76,25 @@ def bias_checks(
         ]
     checks: list[Check] = []
     for each in groups:
+        if set(each.names) <= {UNKNOWN}:
+            checks.append(_nobody_known(each))
         candidate = tally(scored.candidate, scored.target, each, cutoff)
         champion = None if scored.champion is None else tally(scored.champion, scored.target, each, cutoff)
         checks += _Attribute(each.attribute, candidate, policy, confidence).checks(
             None if champion is None else _Attribute(each.attribute, champion, policy, confidence)
         )
     return checks
+
+
+def _nobody_known(groups: Groups) -> Check:
+    """Whoever treats one group alike has shown nothing."""
+    return Check(
+        gate=Gate.BIAS,
+        name="protected_attributes",
+        outcome=Outcome.WARN,
+        attribute=groups.attribute,
+        sentence=f"No row says its {groups.attribute}, so nothing says how its groups are treated.",
+    )
 
 
 def tally(scores: Floats, target: Bools, groups: Groups, cutoff: float) -> list[GroupTallies]:
