@@ -49,6 +49,11 @@ UNUSED = (
     "matplotlib/mpl-data/fonts/pdfcorefonts",
     "matplotlib/backends/web_backend",
     "duckdb/experimental",
+    # Matplotlib imports its table of glyphs' names for every picture, and the rest of it for PDF and PostScript alone.
+    "fontTools/[!_am]*",
+    "fontTools/m[!i]*",
+    "fontTools/misc/*.c",
+    "fontTools/misc/*.so",
 )
 """Of the analysis layer's packages: what no function can come to need."""
 

@@ -23,39 +23,17 @@ from quicksilver.retraining.training_set import read_training_set
 from tests.conftest import contract_content
 from tests.gates import find, policy
 from tests.retraining import request_for, set_file
+from tests.trainings import ROWS, world
 
 if TYPE_CHECKING:
     from tests.conftest import Trained
 
-ROWS = 4_000
-
-
-def world(count: int = ROWS, seed: int = 5, *, turned: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors and labels of the usual contract. In a turned world what was bad is good."""
-    rng = np.random.default_rng(seed)
-    vectors = np.column_stack(
-        [
-            rng.exponential(80, count),
-            rng.integers(0, 3, count),
-            rng.integers(0, 2, count),
-            rng.poisson(2, count),
-            rng.exponential(60, count),
-            rng.beta(2, 40, count),
-        ]
-    ).astype(float)
-    vectors[:, 4:6][rng.random((count, 2)) < 0.1] = np.nan
-    signal = vectors[:, 0] / 80 + vectors[:, 3] / 2 + (vectors[:, 1] == 1)
-    if turned:
-        signal = 6 - signal
-    return vectors, signal + rng.normal(size=count) > 3.5
-
 
 def make(package: Package, vectors: Any, labels: Any, **more: Any) -> Candidate:
     changes = more.pop("request", {})
-    protected = more.pop("protected", ("band",))
     rows = read_training_set(set_file(vectors, labels, **more), package.contract)
     request = request_for(package.contract, **changes)
-    return train_candidate(rows, package, request, threads=1, protected=protected)
+    return train_candidate(rows, package, request, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +83,7 @@ def test_the_same_set_gives_the_same_bytes_in_any_order_of_rows_and_with_any_thr
     assert dict(one.package.files) == dict(two.package.files)
     assert one.evaluation == two.evaluation
     rows = read_training_set(set_file(vectors, labels), package.contract)
-    three = train_candidate(rows, package, request_for(package.contract), threads=2, protected=("band",))
+    three = train_candidate(rows, package, request_for(package.contract), threads=2)
     assert three.package.sha256 == one.package.sha256
 
 

@@ -132,3 +132,14 @@ class OutcomesSettings(BaseSettings):
     stage: Name
     endpoints: Annotated[tuple[EndpointName, ...], Field(min_length=1)]
     archive_bucket: Name
+
+
+class TrainSettings(BaseSettings):
+    """The function that trains a candidate on the set of a request."""
+
+    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
+
+    stage: Name
+    archive_bucket: Name
+    models_bucket: Name
+    registry_table: Name

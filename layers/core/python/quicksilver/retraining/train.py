@@ -10,7 +10,7 @@ The same set, champion and request give the same package, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
@@ -81,17 +81,11 @@ class Candidate:
 
 
 def train_candidate(
-    rows: TrainingRows,
-    champion: Package,
-    request: RetrainRequest,
-    *,
-    threads: int,
-    protected: Iterable[str] = (),
+    rows: TrainingRows, champion: Package, request: RetrainRequest, *, threads: int
 ) -> Candidate:
     """Train, pack and hold out.
 
-    ``protected`` are the attributes that the endpoint's gates ask for: those that no outcome names are unknown in every
-    row. Raises ``InvalidData`` in one sentence for rows that nothing can be learned from, for another contract and for a
+    Raises ``InvalidData`` in one sentence for rows that nothing can be learned from, for another contract and for a
     champion that gives no probabilities.
     """
     require_learnable(rows, champion, request)
@@ -119,6 +113,7 @@ def train_candidate(
     )
     metrics |= {"training_rows": float(len(learned)), "held_out_rows": float(len(held_out))}
     frame = held_out.frame()
+    evaluation = evaluation_bytes(frame, held_out.labels, _protected(held_out))
     package = pack(
         model.text,
         contract,
@@ -145,7 +140,7 @@ def train_candidate(
         parameters={name: str(value) for name, value in plan.parameters.items()},
         metrics=metrics,
     )
-    return Candidate(package, _evaluation(held_out, frame, contract, protected), result)
+    return Candidate(package, evaluation, result)
 
 
 def require_learnable(rows: TrainingRows, champion: Package, request: RetrainRequest) -> None:
@@ -224,16 +219,9 @@ def _require_both_classes(learned: TrainingRows, held_out: TrainingRows) -> None
                 raise _refused("label", reason)
 
 
-def _evaluation(
-    held_out: TrainingRows, frame: Mapping[str, Column], contract: Contract, protected: Iterable[str]
-) -> bytes:
-    nobody = np.zeros(len(held_out), dtype=np.bool_)
-    attributes = sorted({*protected, *contract.protected, *held_out.groups} - set(contract.names))
-    columns = {
-        name: held_out.groups.get(name, Column(np.zeros(len(held_out), dtype=np.int64), nobody, ()))
-        for name in attributes
-    }
-    return evaluation_bytes(frame, held_out.labels, columns)
+def _protected(rows: TrainingRows) -> dict[str, Column]:
+    """The protected attributes that outcomes name; a feature of the model is none of them."""
+    return {name: column for name, column in rows.groups.items() if name not in rows.contract.names}
 
 
 def _categorical(contract: Contract) -> list[int]:
