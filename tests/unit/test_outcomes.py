@@ -212,7 +212,7 @@ def test_what_names_the_prediction_is_the_key_and_objects_of_before_are_read_as_
     )
     keep_outcomes(store, "card-fraud", [outcome(1, day=22).model_copy(update={"entity_id": "card_1"})])
     before = b'{"prediction_id":"p1","entity_id":null,"label":true,"amount":null,"time":"2026-11-21T00:00:00.000Z"}\n'
-    (tmp_path / "outcomes.jsonl").write_bytes(b"".join([before, *(lines for _, lines in store.kept)]))
+    archived(tmp_path, "outcomes", b"".join([before, *(lines for _, lines in store.kept)]))
     sql = "select prediction_id, entity_id, day(event_time), label, endpoint from outcomes order by 1 nulls last, 3"
     assert query_archive(sql, tmp_path).rows == (
         ("p1", "card_1", None, False, "card-fraud"),

@@ -56,7 +56,7 @@ def test_the_saved_event_is_kept_under_its_endpoint(api: OutcomesApi, store: Mem
     assert (got["statusCode"], json.loads(got["body"])) == (200, {"outcomes": 2, "bad": 1})
     ((endpoint, lines),) = store.kept
     first, second = map(json.loads, lines.splitlines())
-    assert (endpoint, first["endpoint"]) == ("card-fraud", "card-fraud")
+    assert endpoint == "card-fraud"
     assert (first["prediction_id"], first["amount"]) == ("01a20771-72a9-7c5c-9101-dfd1e2ae0c84", 81_250)
     assert (second["entity_id"], second["groups"]) == ("card_000042", {"age_band": "30-39"})
 
