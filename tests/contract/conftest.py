@@ -30,6 +30,7 @@ from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_monitoring import S3MonitoringStore
 from quicksilver.aws.s3_objects import S3ObjectStore
+from quicksilver.aws.s3_contracts import S3ContractStore
 from quicksilver.aws.s3_outcomes import S3OutcomeStore
 from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.memory import (
@@ -37,6 +38,7 @@ from quicksilver.memory import (
     MemoryAnnouncementCursor,
     MemoryAnnouncer,
     MemoryArtifactStore,
+    MemoryContractStore,
     MemoryFeatureStore,
     MemoryIdempotencyStore,
     MemoryMetrics,
@@ -53,6 +55,7 @@ from quicksilver.ports import (
     AnnouncementCursor,
     Announcer,
     ArtifactStore,
+    ContractStore,
     FeatureStore,
     IdempotencyStore,
     OutcomeStore,
@@ -233,6 +236,29 @@ def prediction_stream(make_client: MakeClient | None, name: str) -> PredictionSt
     client.create_stream(StreamName=name, ShardCount=1)
     client.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
     return KinesisPredictionStream(client, name, no_pause)
+
+
+@pytest.fixture
+def contract_store(
+    make_client: MakeClient | None, name: str
+) -> tuple[ContractStore, Callable[[], dict[str, bytes]]]:
+    """A store of contracts, and what is kept in it by fingerprint."""
+    if make_client is None:
+        memory = MemoryContractStore()
+        return memory, lambda: memory.kept
+    client = make_client("s3")
+    client.create_bucket(Bucket=name)
+
+    def kept() -> dict[str, bytes]:
+        items = client.list_objects_v2(Bucket=name, Prefix="contracts/")["Contents"]
+        return {
+            item["Key"].removeprefix("contracts/").removesuffix(".jsonl"): client.get_object(
+                Bucket=name, Key=item["Key"]
+            )["Body"].read()
+            for item in items
+        }
+
+    return S3ContractStore(client, name), kept
 
 
 @pytest.fixture

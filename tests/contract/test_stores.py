@@ -12,6 +12,7 @@ from quicksilver.errors import NotFound
 from quicksilver.memory import ManualClock, MemoryArtifactStore
 from quicksilver.ports import (
     ArtifactStore,
+    ContractStore,
     Deadline,
     FeatureKey,
     FeatureRow,
@@ -157,6 +158,17 @@ class TestPredictionStream:
             list(prediction_stream.put([LogEntry("1", "card_1", b"{}\n"), LogEntry("2", "card_2", b"{}\n")]))
             == []
         )
+
+
+class TestContractStore:
+    def test_the_first_to_keep_a_contract_is_the_last(
+        self, contract_store: tuple[ContractStore, Callable[[], dict[str, bytes]]]
+    ) -> None:
+        store, kept = contract_store
+        store.keep("a" * 64, b"first\n")
+        store.keep("b" * 64, b"other\n")
+        store.keep("a" * 64, b"second\n")
+        assert kept() == {"a" * 64: b"first\n", "b" * 64: b"other\n"}
 
 
 class TestOutcomeStore:

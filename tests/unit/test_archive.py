@@ -14,6 +14,7 @@ from hypothesis import given, settings, strategies as st
 from moto import mock_aws
 
 from quicksilver.archive import (
+    CONTRACTS,
     HOUR_MS,
     OUTCOMES,
     PREDICTIONS,
@@ -21,9 +22,9 @@ from quicksilver.archive import (
     TABLES,
     ArchiveReader,
     hour_folder,
-    tables_named,
 )
 from quicksilver.archive_folder import FolderArchive
+from quicksilver.archive_views import names_in, tables_of
 from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.column_types import ListOf, MapTo, Members, Scalar, duckdb_type, hive_type, misfit
 from quicksilver.errors import InvalidQuery
@@ -160,13 +161,15 @@ def test_tables_can_be_joined(archive: Path) -> None:
 
 
 def test_only_tables_that_a_text_names_are_wanted() -> None:
-    assert tables_named("select 1 from Predictions p join outcomes using (prediction_id)") == (
-        PREDICTIONS,
-        OUTCOMES,
+    assert names_in("select 1 from Predictions p join outcomes using (prediction_id)") == (
+        "predictions",
+        "outcomes",
     )
-    assert tables_named("with t as (select * from shadow_scores) select * from t") == (SHADOW_SCORES,)
-    assert tables_named('summarize "OUTCOMES"') == (OUTCOMES,)
-    assert tables_named("select 'predictions_2'") == ()
+    assert names_in("with t as (select * from shadow_scores) select * from t") == ("shadow_scores",)
+    assert names_in('summarize "OUTCOMES"') == ("outcomes",)
+    assert names_in("select 'predictions_2'") == ()
+    assert tables_of(("features",)) == (PREDICTIONS, CONTRACTS)
+    assert tables_of(("assignments", "outcomes")) == (PREDICTIONS, OUTCOMES)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The archive: records in S3, and as SQL tables: ``predictions``, ``shadow_scores``, ``outcomes``.
+"""The archive: records in S3, and as SQL tables: ``predictions``, ``shadow_scores``, ``outcomes``, ``contracts``.
 
 A table's columns are generated from its record, so that it cannot fall behind it. A record of an earlier schema has null
 where it lacks a column or a member. Objects are JSON Lines, or Parquet where their name ends so; they lie in a folder
@@ -7,13 +7,13 @@ per endpoint and in one per UTC hour, ``yyyy/MM/dd/HH/``, by when they arrived.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from quicksilver.archived_contract import ContractRow
 from quicksilver.column_types import ColumnType, Scalar, columns_of
 from quicksilver.outcomes import Outcome
 from quicksilver.prediction import PredictionRecord
@@ -29,6 +29,9 @@ SHADOW_PREFIX = "shadow/"
 OUTCOMES_PREFIX = "outcomes/"
 """Where outcomes are."""
 
+CONTRACTS_PREFIX = "contracts/"
+"""Where the contracts of vectors are."""
+
 UNDELIVERED_PREFIX = "undelivered/"
 """Where records wait that the stream did not take."""
 
@@ -42,7 +45,7 @@ LATE_HOURS = 48
 
 @dataclass(frozen=True, slots=True)
 class ArchiveTable:
-    """A SQL table of what lies under one prefix, ``columns`` by name; all tables have a ``time``.
+    """A SQL table of what lies under one prefix, ``columns`` by name.
 
     Deliveries and batches are repeated, so a table has one row for each ``key`` (SQL, in which a plain
     column is never null): of rows with the same key the first in the order of ``choice`` (SQL). Where ``time`` is of the key, rows can be chosen by time before they are made one.
@@ -56,6 +59,7 @@ class ArchiveTable:
     key: tuple[str, ...]
     choice: str
     by_endpoint: bool = True
+    by_hour: bool = True
     follows: bool = False
     folder_column: str | None = None
 
@@ -105,14 +109,19 @@ OUTCOMES = ArchiveTable(
     follows=True,
     folder_column="endpoint",
 )
-TABLES: Mapping[str, ArchiveTable] = {table.name: table for table in (PREDICTIONS, SHADOW_SCORES, OUTCOMES)}
+CONTRACTS = ArchiveTable(
+    "contracts",
+    CONTRACTS_PREFIX,
+    columns_of(ContractRow),
+    key=("fingerprint", "position"),
+    choice="feature",
+    by_endpoint=False,
+    by_hour=False,
+)
+TABLES: Mapping[str, ArchiveTable] = {
+    table.name: table for table in (PREDICTIONS, SHADOW_SCORES, OUTCOMES, CONTRACTS)
+}
 """Every table of the archive, by name."""
-
-
-def tables_named(sql: str) -> tuple[ArchiveTable, ...]:
-    """The archive's tables that a SQL text may read: those whose name is a word of it."""
-    words = set(re.findall(r"\w+", sql.lower()))
-    return tuple(table for name, table in TABLES.items() if name in words)
 
 
 class ArchiveObject(NamedTuple):
@@ -136,13 +145,15 @@ class ArchiveReader(Protocol):
         ...
 
 
-def hours(table: ArchiveTable, span: Span, late_ms: int) -> tuple[str, str | None]:
+def hours(table: ArchiveTable, span: Span | None, late_ms: int) -> tuple[str, str | None]:
     """The first and the last folder ``yyyy/MM/dd/HH/`` in which records of a span can be; no last one for a table of what
-    follows.
+    follows, and neither without a span.
 
     An object lies where its *oldest* record belongs, by arrival (Amazon Data Firehose Developer Guide, "Understand custom
     prefixes"), and is closed within the hour; records arrive after their time, some of them late.
     """
+    if span is None or not table.by_hour:
+        return "", None
     first = hour_folder(span.start_ms - HOUR_MS)
     return first, None if table.follows else hour_folder(span.end_ms + late_ms)
 

@@ -20,7 +20,7 @@ class FolderArchive:
         self, table: ArchiveTable, span: Span | None = None, *, endpoint: str | None = None, late_ms: int
     ) -> Iterator[ArchiveObject]:
         for folder in self._folders(table, endpoint):
-            first, last = hours(table, span, late_ms) if span else ("", None)
+            first, last = hours(table, span, late_ms)
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):
                 hour = path.relative_to(folder).as_posix()
                 if hour >= first and (last is None or hour[: len(last)] <= last):

@@ -312,6 +312,17 @@ class MemoryAnnouncementCursor:
             self._positions[endpoint] = max(number, self.position(endpoint))
 
 
+class MemoryContractStore:
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.available = True
+
+    def keep(self, fingerprint: str, lines: bytes) -> None:
+        if not self.available:
+            raise Unavailable("The archive is unavailable.")
+        self.kept.setdefault(fingerprint, lines)
+
+
 class MemoryOutcomeStore:
     def __init__(self) -> None:
         self.kept: dict[tuple[str, bytes], None] = {}

@@ -274,6 +274,14 @@ class OutcomeStore(Protocol):
         ...
 
 
+class ContractStore(Protocol):
+    """Contracts in the archive, by fingerprint."""
+
+    def keep(self, fingerprint: str, lines: bytes) -> None:
+        """Keep a contract (JSON Lines of ``ContractRow``), unless it is kept already. Raises ``Unavailable``."""
+        ...
+
+
 class RollupStore(Protocol):
     """What each arm did in each period, and the lanes that it is counted in. Every call may raise ``Unavailable``."""
 

@@ -42,14 +42,18 @@ class S3Archive:
     def _in(
         self, folder: str, table: ArchiveTable, span: Span | None, late_ms: int
     ) -> Iterator[ArchiveObject]:
-        first, last = hours(table, span, late_ms) if span else ("", None)
+        first, last = hours(table, span, late_ms)
         for page in self._pages(Prefix=folder, StartAfter=folder + first):
             for item in page.get("Contents", ()):
                 hour = item["Key"].removeprefix(folder)
                 if last is not None and hour[: len(last)] > last:
                     return
                 # What was whole before a record's time cannot hold it.
-                if span is None or item["LastModified"] >= datetime.fromtimestamp(span.start_ms / 1_000, UTC):
+                if (
+                    span is None
+                    or not table.by_hour
+                    or item["LastModified"] >= datetime.fromtimestamp(span.start_ms / 1_000, UTC)
+                ):
                     yield ArchiveObject(item["Key"], item["Size"])
 
     def _pages(self, **request: Any) -> Any:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from quicksilver.archive import ArchiveTable
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.cli.output import progress_bar
 from quicksilver.query import OpenArchive, Span
@@ -20,15 +19,14 @@ if TYPE_CHECKING:
 @contextmanager
 def opened_archive(
     deployed: DeployedStage,
-    tables: Sequence[ArchiveTable],
+    names: Sequence[str],
     span: Span | None = None,
     *,
     endpoint: str | None = None,
 ) -> Iterator[ArchiveDatabase]:
-    """Tables of a stage, of a span of time or whole. What could not be read is said on stderr at the end."""
+    """Tables and views of a stage, of a span of time or whole. What could not be read is said on stderr at the end."""
     from quicksilver.sql.engine import DuckDBEngine
 
-    names = [table.name for table in tables]
     with ExitStack() as stack:
         with progress_bar("reading the archive") as advance:
             engine = DuckDBEngine(deployed.archive, progress=lambda _, done, total: advance(done, total))

@@ -6,7 +6,6 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from quicksilver.archive import OUTCOMES, PREDICTIONS
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
 from quicksilver.cli.archive import opened_archive
@@ -25,7 +24,7 @@ def read_report(deployed: DeployedStage, endpoint: str, number: int | None) -> E
     now_ms = SystemClock().now_ms()
     # This machine's clock may be behind the registry's.
     span = Span(found.started_ms, max(now_ms, found.started_ms + 1))
-    with opened_archive(deployed, [PREDICTIONS, OUTCOMES], span, endpoint=endpoint) as database:
+    with opened_archive(deployed, ["predictions", "outcomes"], span, endpoint=endpoint) as database:
         data = read_experiment(database, endpoint, found)
     return report(found, data, now_ms=now_ms)
 

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from quicksilver.archive import tables_named
+from quicksilver.archive_views import names_in
 from quicksilver.cli.archive import opened_archive
 from quicksilver.cli.output import JsonOption, emit, explains_errors
 from quicksilver.cli.stage import StageOption, deployed_stage
@@ -31,7 +31,7 @@ def query(
 
     A prediction that was delivered twice is one row.
     """
-    with opened_archive(deployed_stage(stage), tables_named(sql)) as database:
+    with opened_archive(deployed_stage(stage), names_in(sql)) as database:
         table = database.query(sql)
     records = [{name: _json(value) for name, value in record.items()} for record in table.records()]
     emit(records, as_json=as_json, render=lambda: _render(table))

@@ -10,7 +10,6 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from quicksilver.archive import PREDICTIONS
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
 from quicksilver.cli.archive import opened_archive
@@ -47,7 +46,7 @@ def check(
     until_ms = (SystemClock().now_ms() - settle_seconds * 1_000) // period_ms * period_ms
     since_ms = (until_ms - minutes * 60_000) // period_ms * period_ms
     span = Span(since_ms, until_ms)
-    with opened_archive(deployed, [PREDICTIONS], span, endpoint=endpoint) as database:
+    with opened_archive(deployed, ["predictions"], span, endpoint=endpoint) as database:
         archive = recount(
             lambda sql, parameters: database.query(sql, parameters).records(),
             endpoint,

@@ -9,7 +9,6 @@ import typer
 from rich.console import Group, RenderableType
 from rich.table import Column, Table
 
-from quicksilver.archive import PREDICTIONS, SHADOW_SCORES
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
 from quicksilver.cli.archive import opened_archive
@@ -118,7 +117,7 @@ def report(
     package_sha256 = _of_endpoint(deployed, model, endpoint)
     until_ms = SystemClock().now_ms()
     since_ms = until_ms - round(hours * HOUR_MS)
-    span, tables = Span(since_ms, until_ms), [PREDICTIONS, SHADOW_SCORES]
+    span, tables = Span(since_ms, until_ms), ["predictions", "shadow_scores"]
     with opened_archive(deployed, tables, span, endpoint=endpoint) as database:
         found = _compare(deployed, database, endpoint, model, package_sha256, since_ms, until_ms, cutoff)
     _write(found, html)
@@ -153,7 +152,7 @@ def replay(
     until_ms = SystemClock().now_ms()
     since_ms = until_ms - round(days * DAY_MS)
     span = Span(since_ms, until_ms)
-    with opened_archive(deployed, [PREDICTIONS], span, endpoint=endpoint) as database:
+    with opened_archive(deployed, ["predictions"], span, endpoint=endpoint) as database:
         with progress_bar(f"scoring with {name}") as advance:
             done = replay_archive(
                 database,

@@ -12,7 +12,7 @@ _MACROS = {
     "element_at(x, k)": "x[k]",
     "is_nan(x)": "isnan(x)",
     "regexp_like(s, pattern)": "regexp_matches(s, pattern)",
-    "sequence(a, b)": "generate_series(a, b)",
+    "sequence(a, b)": "generate_series(a::BIGINT, b::BIGINT)",
     "to_unixtime(x)": "epoch(x)",
     "width_bucket(x, edges)": "len(list_filter(edges, lambda edge: edge <= x))",
 }

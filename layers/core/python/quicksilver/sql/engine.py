@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 
 from quicksilver.archive import HOUR_MS, LATE_HOURS, TABLES, ArchiveReader, ArchiveTable
+from quicksilver.archive_views import VIEWS, one_per_key, tables_of
 from quicksilver.errors import InvalidQuery
 from quicksilver.query import Skipped, Span, Table
 from quicksilver.sql.dialect import speak_trino
@@ -38,6 +39,8 @@ class ArchiveDatabase:
         self._verified = False
         for each in loaded:
             self._define(each)
+        for view in VIEWS.values():
+            connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
 
     @property
     def skipped(self) -> Sequence[Skipped]:
@@ -84,15 +87,6 @@ class ArchiveDatabase:
             self._connection.execute(f"CREATE OR REPLACE VIEW {table.name} AS {relation}")
 
 
-def one_per_key(table: ArchiveTable, relation: str) -> str:
-    """SQL for the rows of a relation that count. Conditions on the key, such as its time, reach the relation itself."""
-    names = ", ".join(f'"{name}"' for name in table.columns)
-    return (
-        f"SELECT {names} FROM (SELECT {names}, row_number() OVER "  # noqa: S608
-        f"(PARTITION BY {', '.join(table.key)} ORDER BY {table.choice}) AS copy FROM ({relation})) WHERE copy = 1"
-    )
-
-
 class DuckDBEngine:
     """``QueryEngine`` over an archive, in a temporary folder of ``folder`` (the system's own by default).
 
@@ -121,10 +115,9 @@ class DuckDBEngine:
     def open(
         self, tables: Sequence[str], span: Span | None = None, *, endpoint: str | None = None
     ) -> Iterator[ArchiveDatabase]:
-        """Open tables by name; those not named are empty. Raises ``Unavailable``, and ``InvalidQuery`` for a name that is
+        """Open tables and views by name; those not named are empty. Raises ``Unavailable``, and ``InvalidQuery`` for a name that is
         no table's."""
-        if unknown := sorted({*tables} - {*TABLES}):
-            raise InvalidQuery(f"The archive has no table {unknown[0]}; it has {', '.join(TABLES)}.")
+        needed = tables_of(tables)
         with (
             tempfile.TemporaryDirectory(prefix="quicksilver-archive-", dir=self._folder) as name,
             self._connected(Path(name)) as connection,
@@ -132,7 +125,7 @@ class DuckDBEngine:
             folder = Path(name)
             loaded = [Loaded(connection, table, folder) for table in TABLES.values()]
             for each in loaded:
-                if each.table.name in tables:
+                if each.table in needed:
                     self._read(each, span, endpoint)
             yield ArchiveDatabase(connection, loaded, folder)
 

@@ -147,7 +147,7 @@ class Loaded:
     @property
     def _required(self) -> list[str]:
         return [
-            name for name in (*dict.fromkeys((*self.table.key, "time")),) if name in self.table.record_columns
+            name for name in dict.fromkeys((*self.table.key, "time")) if name in self.table.record_columns
         ]
 
     def _insert(self, files: Sequence[_File]) -> None:
