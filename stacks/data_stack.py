@@ -22,6 +22,7 @@ from aws_cdk import (
 from constructs import Construct
 
 from stacks.config import Stage
+from stacks.constructs.archive_tables import ArchiveTables
 from stacks.constructs.artefact_bucket import ArtefactBucket
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.private_bucket import AccessLogBucket, PrivateBucket
@@ -110,6 +111,10 @@ class DataStack(Stack):
             removal_policy=self._removal_policy,
         )
 
+        self.archive_tables = ArchiveTables(
+            self, "ArchiveTables", stage=stage, bucket=self.archive, key=self.predictions_key
+        )
+
         CfnOutput(self, "FeaturesTable", value=self.features.table_name)
         CfnOutput(self, "RegistryTable", value=self.registry.table_name)
         CfnOutput(self, "IdempotencyTable", value=self.idempotency.table_name)
@@ -117,6 +122,8 @@ class DataStack(Stack):
         CfnOutput(self, "PredictionsStream", value=self.predictions.stream_name)
         CfnOutput(self, "ModelsBucket", value=self.models.bucket_name)
         CfnOutput(self, "ArchiveBucket", value=self.archive.bucket_name)
+        CfnOutput(self, "ArchiveDatabase", value=self.archive_tables.name)
+        CfnOutput(self, "ArchiveWorkgroup", value=self.archive_tables.workgroup.name)
         CfnOutput(self, "SigningKey", value=self.signing_key.key_arn)
 
     def _key(self, data_class: str, description: str) -> kms.Key:

@@ -85,6 +85,7 @@ class ScoringStack(Stack):
             stream=data.predictions,
             bucket=data.archive,
             key=data.predictions_key,
+            tables=data.archive_tables,
         )
         ScoringApi(
             self,

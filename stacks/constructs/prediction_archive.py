@@ -1,6 +1,6 @@
-"""Firehose from the prediction stream to the archive bucket, as JSON Lines.
+"""Firehose from the prediction stream to the archive bucket: as Parquet by the schema of the archive's table, and on an
+emulator as JSON Lines, to which the producer ends each record with a newline.
 
-The producer ends each record with a newline, so that nothing has to transform records on the way.
 Written on the L1 resource: the L2's own grants read and delete the whole bucket, and this role may only
 add under two prefixes.
 """
@@ -8,6 +8,7 @@ add under two prefixes.
 from __future__ import annotations
 
 from aws_cdk import (
+    Stack,
     aws_iam as iam,
     aws_kinesis as kinesis,
     aws_kinesisfirehose as firehose,
@@ -17,8 +18,9 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from quicksilver.archive import PREDICTIONS_PREFIX
+from quicksilver.archive import PARQUET, PREDICTIONS_PREFIX
 from stacks.config import Stage
+from stacks.constructs.archive_tables import ArchiveTables
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.encrypted_log_group import EncryptedLogGroup
 from stacks.constructs.object_access import allow_objects
@@ -38,6 +40,7 @@ class PredictionArchive(Construct):
         stream: kinesis.IStream,
         bucket: s3.IBucket,
         key: kms.IKey,
+        tables: ArchiveTables,
     ) -> None:
         super().__init__(scope, id)
         log_group = EncryptedLogGroup(self, "Logs", stage=stage, key=key)
@@ -49,6 +52,7 @@ class PredictionArchive(Construct):
             description="Moves prediction records from the stream to the archive",
         )
         self._allow(role, stream=stream, bucket=bucket, key=key, log_group=log_group)
+        conversion = None if stage.emulated else self._conversion(role, tables)
 
         delivery = firehose.CfnDeliveryStream(
             self,
@@ -71,7 +75,9 @@ class PredictionArchive(Construct):
                 buffering_hints=firehose.CfnDeliveryStream.BufferingHintsProperty(
                     interval_in_seconds=60, size_in_m_bs=64
                 ),
-                # Plain text: DuckDB and Athena read it as it is, and an auditor can too.
+                data_format_conversion_configuration=conversion,
+                file_extension=PARQUET if conversion else None,
+                # Parquet is compressed by itself, page by page.
                 compression_format="UNCOMPRESSED",
                 encryption_configuration=firehose.CfnDeliveryStream.EncryptionConfigurationProperty(
                     kms_encryption_config=firehose.CfnDeliveryStream.KMSEncryptionConfigProperty(
@@ -91,6 +97,48 @@ class PredictionArchive(Construct):
             delivery,
             "AwsSolutions-KDF1",
             reason="Records come from a Kinesis stream under our key; Firehose's own encryption is only for direct puts.",
+        )
+
+    def _conversion(
+        self, role: iam.Role, tables: ArchiveTables
+    ) -> firehose.CfnDeliveryStream.DataFormatConversionConfigurationProperty:
+        """To Parquet by the latest version of the table in the catalog, which the role may read, and no other."""
+        conversion = firehose.CfnDeliveryStream
+        stack = Stack.of(self)
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["glue:GetTable", "glue:GetTableVersion", "glue:GetTableVersions"],
+                resources=[
+                    stack.format_arn(service="glue", resource=resource)
+                    for resource in (
+                        "catalog",
+                        f"database/{tables.name}",
+                        f"table/{tables.name}/{tables.predictions}",
+                    )
+                ],
+            )
+        )
+        return conversion.DataFormatConversionConfigurationProperty(
+            enabled=True,
+            schema_configuration=conversion.SchemaConfigurationProperty(
+                catalog_id=stack.account,
+                database_name=tables.name,
+                table_name=tables.predictions,
+                region=stack.region,
+                role_arn=role.role_arn,
+                version_id="LATEST",
+            ),
+            # It reads ISO-8601 times with a Z ("Convert input data format", Amazon Data Firehose Developer Guide).
+            input_format_configuration=conversion.InputFormatConfigurationProperty(
+                deserializer=conversion.DeserializerProperty(
+                    open_x_json_ser_de=conversion.OpenXJsonSerDeProperty()
+                )
+            ),
+            output_format_configuration=conversion.OutputFormatConfigurationProperty(
+                serializer=conversion.SerializerProperty(
+                    parquet_ser_de=conversion.ParquetSerDeProperty(compression="SNAPPY")
+                )
+            ),
         )
 
     def _allow(

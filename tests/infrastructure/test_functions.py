@@ -567,6 +567,12 @@ def test_the_archive_is_filled_by_firehose_under_its_own_prefixes(every_stage: S
     (delivery,) = every_stage.of_type("AWS::KinesisFirehose::DeliveryStream").values()
     target = delivery["Properties"]["ExtendedS3DestinationConfiguration"]
     assert delivery["Properties"]["DeliveryStreamType"] == "KinesisStreamAsSource"
-    assert target["Prefix"].startswith("predictions/")
+    assert target["Prefix"] == "predictions/!{partitionKeyFromQuery:endpoint}/!{timestamp:yyyy/MM/dd/HH}/"
+    assert target["DynamicPartitioningConfiguration"] == {"Enabled": True}
+    (processor,) = target["ProcessingConfiguration"]["Processors"]
+    assert {item["ParameterName"]: item["ParameterValue"] for item in processor["Parameters"]} == {
+        "MetadataExtractionQuery": "{endpoint:.endpoint}",
+        "JsonParsingEngine": "JQ-1.6",
+    }
     assert target["ErrorOutputPrefix"].startswith("failed/")
     assert target["BufferingHints"] == {"IntervalInSeconds": 60, "SizeInMBs": 64}

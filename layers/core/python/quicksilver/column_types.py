@@ -58,6 +58,8 @@ _DUCKDB = {
     Scalar.MOMENT: "TIMESTAMP",
 }
 
+_TRINO = {Scalar.TEXT: "varchar", Scalar.MOMENT: "timestamp(3)"}
+
 
 def columns_of(record: type[BaseModel]) -> dict[str, ColumnType]:
     """The columns of a record's table, in the record's order. Its ``time`` and its ``event_time`` are moments."""
@@ -118,6 +120,20 @@ def hive_type(kind: ColumnType) -> str:
         case Members(types):
             members = (f"{name}:{hive_type(member)}" for name, member in types)
             return f"struct<{','.join(members)}>"
+
+
+def trino_type(kind: ColumnType) -> str:
+    """``row("model" varchar, ...)``, ``array(double)`` and so on."""
+    match kind:
+        case Scalar():
+            return _TRINO.get(kind, kind.value)
+        case ListOf(item):
+            return f"array({trino_type(item)})"
+        case MapTo(value):
+            return f"map(varchar, {trino_type(value)})"
+        case Members(types):
+            members = (f'"{name}" {trino_type(member)}' for name, member in types)
+            return f"row({', '.join(members)})"
 
 
 def misfit(value: Any, kind: ColumnType, name: str) -> str | None:

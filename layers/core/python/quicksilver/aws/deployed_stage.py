@@ -6,6 +6,7 @@ Used by the CLI, the demo and integration tests; functions are told what they ne
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
 
 from quicksilver.aws.api import ApiClient, api_url
+from quicksilver.aws.athena import AthenaEngine
 from quicksilver.aws.clients import PARALLEL, STEADY
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
@@ -166,6 +168,18 @@ class DeployedStage:
     @cached_property
     def archive(self) -> S3Archive:
         return S3Archive(self.client("s3", PARALLEL), self.outputs["ArchiveBucket"])
+
+    @cached_property
+    def athena(self) -> AthenaEngine:
+        """The archive in Athena. An emulated stage has its predictions as JSON Lines."""
+        return AthenaEngine(
+            self.client("athena"),
+            workgroup=self.outputs["ArchiveWorkgroup"],
+            database=self.outputs["ArchiveDatabase"],
+            clock=SystemClock(),
+            pause=time.sleep,
+            parquet=self.endpoint_url is None,
+        )
 
     @cached_property
     def outcomes(self) -> S3OutcomeStore:

@@ -1,10 +1,11 @@
-"""The archive's tables on this machine, for as long as a command needs them."""
+"""The archive's tables, for as long as a command needs them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
     from quicksilver.sql.engine import ArchiveDatabase
 
 
+class Engine(StrEnum):
+    """What answers SQL over the archive."""
+
+    DUCKDB = "duckdb"  # on this machine, from a copy of what is needed
+    ATHENA = "athena"
+
+
+EngineOption = Annotated[
+    Engine,
+    typer.Option("--engine", help="What answers: duckdb on this machine, or athena where the data is."),
+]
+
+
 @contextmanager
 def opened_archive(
     deployed: DeployedStage,
@@ -24,7 +38,8 @@ def opened_archive(
     *,
     endpoint: str | None = None,
 ) -> Iterator[ArchiveDatabase]:
-    """Tables and views of a stage, of a span of time or whole. What could not be read is said on stderr at the end."""
+    """Tables and views of a stage, of a span of time or whole, on this machine. What could not be read is said on stderr at
+    the end."""
     from quicksilver.sql.engine import DuckDBEngine
 
     with ExitStack() as stack:
@@ -35,6 +50,26 @@ def opened_archive(
         say_skipped(database)
 
 
+@contextmanager
+def opened_by(
+    engine: Engine,
+    deployed: DeployedStage,
+    names: Sequence[str],
+    span: Span | None = None,
+    *,
+    endpoint: str | None = None,
+) -> Iterator[OpenArchive]:
+    """The same by the engine that a person has chosen."""
+    if engine is Engine.DUCKDB:
+        with opened_archive(deployed, names, span, endpoint=endpoint) as database:
+            yield database
+        return
+    with deployed.athena.open(names, span, endpoint=endpoint) as archive:
+        yield archive
+        say_skipped(archive)
+
+
 def say_skipped(archive: OpenArchive) -> None:
+    """Name the objects that could not be read, on stderr."""
     for skipped in archive.skipped:
         typer.echo(f"skipped {skipped.key}: {skipped.reason}", err=True)

@@ -1,0 +1,213 @@
+"""The query port on Athena: for windows that outgrow one machine.
+
+Each text is preceded by definitions of the tables it may read, with the partitions of its span and endpoint alone, so that
+nothing else is scanned. Values are those that DuckDB gives. Athena answers in texts, so a value that is made of others is
+refused, but for lists of numbers: take it apart in SQL.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from quicksilver.archive import HOUR_MS, LATE_HOURS, PREDICTIONS, ArchiveTable
+from quicksilver.archive_catalog import records, with_tables
+from quicksilver.archive_views import VIEWS, one_per_key, tables_of
+from quicksilver.errors import InvalidQuery, Unavailable
+from quicksilver.ports import Clock
+from quicksilver.query import Skipped, Span, Table
+
+PATIENCE_SECONDS = 600.0
+POLL_SECONDS = 0.5
+MOST_SKIPPED = 20
+"""Objects that one opening leaves out before it gives up: each of them is a query again."""
+
+_SYSTEM_ERROR = 1
+"""``ErrorCategory`` of what is Athena's own fault (API reference, ``AthenaError``)."""
+_DAMAGED = re.compile(r"HIVE_(?:BAD_DATA|CANNOT_OPEN_SPLIT|CURSOR_ERROR)\b.*?(s3://[^\s,;)]+)", re.DOTALL)
+
+
+class AthenaEngine:
+    """``QueryEngine`` over a stage's catalog. ``pause(seconds)`` waits between looks at a query; one that takes longer than
+    ``patience_seconds`` is cancelled. ``parquet`` says whether predictions are."""
+
+    slice_ms = None
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        workgroup: str,
+        database: str,
+        clock: Clock,
+        pause: Callable[[float], None],
+        patience_seconds: float = PATIENCE_SECONDS,
+        late_hours: int = LATE_HOURS,
+        parquet: bool = True,
+    ) -> None:
+        self._client = client
+        self._workgroup = workgroup
+        self._database = database
+        self._clock = clock
+        self._pause = pause
+        self._patience_us = round(patience_seconds * 1_000_000)
+        self._late_ms = late_hours * HOUR_MS
+        self._parquet = parquet
+
+    @contextmanager
+    def open(
+        self, tables: Sequence[str], span: Span | None = None, *, endpoint: str | None = None
+    ) -> Iterator[AthenaArchive]:
+        """Open tables and views by name. Raises ``InvalidQuery`` for a name that is neither."""
+        needed = tables_of(tables)
+
+        def defined(sql: str, without: Sequence[str]) -> str:
+            relations = {
+                table.name: one_per_key(table, self._records(table, span, endpoint, without))
+                for table in needed
+            }
+            return with_tables(sql, relations, [VIEWS[name] for name in tables if name in VIEWS])
+
+        yield AthenaArchive(self._run, defined)
+
+    def _records(
+        self, table: ArchiveTable, span: Span | None, endpoint: str | None, without: Sequence[str]
+    ) -> str:
+        return records(
+            table,
+            span,
+            parquet=self._parquet and table is PREDICTIONS,
+            endpoint=endpoint,
+            late_ms=self._late_ms,
+            without=[path for path in without if f"/{table.prefix}" in path],
+        )
+
+    def _run(self, sql: str) -> Table:
+        try:
+            query = self._client.start_query_execution(
+                QueryString=sql,
+                QueryExecutionContext={"Database": self._database},
+                WorkGroup=self._workgroup,
+            )["QueryExecutionId"]
+            self._wait_for(query)
+            return self._answer(query)
+        except ClientError as error:
+            code, message = (error.response["Error"].get(name, "") for name in ("Code", "Message"))
+            if code == "InvalidRequestException":
+                raise InvalidQuery(message) from None
+            raise Unavailable(f"Athena refuses: {code}.") from error
+        except BotoCoreError as error:
+            raise Unavailable(f"Athena cannot be reached: {type(error).__name__}.") from error
+
+    def _wait_for(self, query: str) -> None:
+        started = self._clock.monotonic_us()
+        while True:
+            status = self._client.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"]
+            if status["State"] == "SUCCEEDED":
+                return
+            if status["State"] in ("FAILED", "CANCELLED"):
+                reason = status.get("StateChangeReason") or f"the query was {status['State'].lower()}"
+                if status.get("AthenaError", {}).get("ErrorCategory") == _SYSTEM_ERROR:
+                    raise Unavailable(f"Athena failed: {reason}")
+                raise InvalidQuery(reason)
+            if self._clock.monotonic_us() - started > self._patience_us:
+                self._client.stop_query_execution(QueryExecutionId=query)
+                raise Unavailable(f"Athena did not answer within {self._patience_us // 1_000_000} s.")
+            self._pause(POLL_SECONDS)
+
+    def _answer(self, query: str) -> Table:
+        names: tuple[str, ...] | None = None
+        kinds: list[str] = []
+        rows: list[tuple[Any, ...]] = []
+        for page in self._client.get_paginator("get_query_results").paginate(QueryExecutionId=query):
+            found = [
+                [datum.get("VarCharValue") for datum in row["Data"]] for row in page["ResultSet"]["Rows"]
+            ]
+            if names is None:
+                columns = page["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]
+                names, kinds = tuple(item["Name"] for item in columns), [item["Type"] for item in columns]
+                found = found[1:]  # the first row of the first page are the names
+            rows += [
+                tuple(value_of(text, kind, name) for text, kind, name in zip(row, kinds, names, strict=True))
+                for row in found
+            ]
+        return Table(names or (), tuple(rows))
+
+
+class AthenaArchive:
+    """The archive, open in Athena."""
+
+    def __init__(self, run: Callable[[str], Table], defined: Callable[[str, Sequence[str]], str]) -> None:
+        self._run = run
+        self._defined = defined
+        self._without: list[str] = []
+        self.skipped: list[Skipped] = []
+        """Objects that a query found damaged. A line of JSON that is none is lost without a word: Athena does not tell."""
+
+    def query(self, sql: str) -> Table:
+        while True:
+            try:
+                return self._run(self._defined(sql, self._without))
+            except (InvalidQuery, Unavailable) as error:
+                damaged = _DAMAGED.search(str(error))
+                if not damaged or damaged[1] in self._without or len(self._without) == MOST_SKIPPED:
+                    raise
+                path = damaged[1]
+                self._without.append(path)
+                key = path.removeprefix("s3://").partition("/")[2]
+                self.skipped.append(Skipped(key, str(error).partition("\n")[0]))
+
+
+def value_of(text: str | None, kind: str, name: str) -> Any:
+    """A value out of Athena's text for it, as DuckDB gives it. Raises ``InvalidQuery`` for a type that has no one text."""
+    if text is None:
+        return None
+    kind = kind.lower().partition("(")[0]
+    if read := _READ.get(kind):
+        return read(text)
+    if kind == "array":
+        try:
+            return [None if item == "null" else _number(item) for item in _items(text)]
+        except ValueError:
+            pass
+    raise InvalidQuery(f"{name} is {kind}, which Athena gives as text only: take it apart in SQL.")
+
+
+def _items(text: str) -> list[str]:
+    inner = text.strip()[1:-1].strip()
+    return [item.strip() for item in inner.split(",")] if inner else []
+
+
+def _number(text: str) -> int | float | bool:
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _with_zone(text: str) -> datetime:
+    moment, _, zone = text.rpartition(" ")
+    if zone != "UTC":
+        raise InvalidQuery(f"{text} is in a time zone of its own: say it AT TIME ZONE 'UTC'.")
+    return datetime.fromisoformat(moment).replace(tzinfo=UTC)
+
+
+_READ: Mapping[str, Callable[[str], Any]] = {
+    **dict.fromkeys(("tinyint", "smallint", "integer", "int", "bigint"), int),
+    **dict.fromkeys(("float", "real", "double"), float),
+    **dict.fromkeys(("varchar", "char", "string", "json"), str),
+    "boolean": lambda text: bool(json.loads(text)),
+    "date": date.fromisoformat,
+    "decimal": Decimal,
+    "timestamp": datetime.fromisoformat,
+    "timestamp with time zone": _with_zone,
+}
