@@ -11,7 +11,7 @@ from rich.console import Console
 
 from quicksilver.contract import Contract
 from quicksilver.gates.report import GateReport
-from quicksilver.package import open_package
+from quicksilver.package import MODEL, open_package
 from quicksilver.package_diff import diff_packages, gain_shares, render_diff
 from tests.approvals import policy, report
 from tests.conftest import contract_content, train
@@ -53,7 +53,7 @@ def test_metrics_of_either_side_are_compared(package: Package, changed: Package)
 def test_a_champion_opened_for_scoring_only_is_compared_in_all_but_metrics(
     package: Package, changed: Package
 ) -> None:
-    champion = open_package(package.files.__getitem__, package.sha256, scoring_only=True)
+    champion = open_package(package.files.__getitem__, package.sha256, only=[MODEL])
     diff, full = diff_packages(champion, changed), diff_packages(package, changed)
     assert {moved.before for moved in diff.metrics} == {None}
     assert diff.model_copy(update={"metrics": full.metrics}) == full

@@ -14,7 +14,7 @@ from quicksilver.contract import Contract
 from quicksilver.errors import ModelNotLoadable, QuicksilverError, Unavailable, whereabouts
 from quicksilver.evaluator import Evaluator
 from quicksilver.model_version import ModelVersion
-from quicksilver.package import open_package
+from quicksilver.package import MODEL, open_package
 from quicksilver.ports import ArtifactStore, RegistryStore, Signer
 from quicksilver.routing import Arm
 
@@ -52,7 +52,7 @@ class ModelLoader:
 
         try:
             self._permit(arm)
-            package = open_package(read, arm.package_sha256, scoring_only=True)
+            package = open_package(read, arm.package_sha256, only=[MODEL])
             evaluator = self._load(package.model_text)
         except QuicksilverError as error:
             raise ModelNotLoadable(f"{arm.model} cannot be loaded: {error}", model=arm.model) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal
@@ -118,11 +118,14 @@ def seal(endpoint: str, fingerprint: str, files: Mapping[str, bytes]) -> dict[st
 
 
 def open_package(
-    read: Callable[[str], bytes], expected_sha256: str | None = None, *, scoring_only: bool = False
+    read: Callable[[str], bytes],
+    expected_sha256: str | None = None,
+    *,
+    only: Collection[str] = (),
 ) -> Package:
     """Read a package through ``read(name)`` and verify every byte that was read.
 
-    ``scoring_only`` reads the model and the contract and leaves the rest where it is.
+    With ``only``, these files and the contract are read, and the rest is left where it is.
 
     Raises ``InvalidPackage`` naming the file that is missing, altered or malformed; ``read`` may
     raise its own error for a file that is not there.
@@ -142,7 +145,7 @@ def open_package(
         )
     files = {MANIFEST: manifest_bytes}
     for name, digest in manifest.files.items():
-        if scoring_only and name not in (MODEL, CONTRACT):
+        if only and name not in only and name != CONTRACT:
             continue
         files[name] = read(name)
         if sha256_hex(files[name]) != digest:

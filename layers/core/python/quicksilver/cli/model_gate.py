@@ -22,7 +22,7 @@ from quicksilver.gates.policy import Policy
 from quicksilver.gates.render import headline, interval, number, subject, to_junit, to_markdown
 from quicksilver.gates.report import Check, Gate, GateReport, Outcome
 from quicksilver.local import checkout
-from quicksilver.package import open_package
+from quicksilver.package import MODEL, open_package
 from quicksilver.package_files import TAR, evaluation_path, read_package
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _champion(named: str | None, endpoint: str, stage: str) -> Champion | None:
         error.add_note("For the endpoint's first model: --champion none")
         raise
     sha256 = arm.package_sha256
-    package = open_package(lambda name: deployed.artifacts.get(sha256, name), sha256, scoring_only=True)
+    package = open_package(lambda name: deployed.artifacts.get(sha256, name), sha256, only=[MODEL])
     return Champion(arm.model, package)
 
 
