@@ -34,6 +34,17 @@ def test_a_document_takes_the_place_of_the_one_before(monitoring_store: Monitori
     assert monitoring_store.get(Kind.DRIFT, "credit-line", "1") is None
 
 
+def test_a_page_is_kept_where_an_alarm_says_that_it_is(
+    monitoring_store: MonitoringStore, make_client: Any, name: str
+) -> None:
+    monitoring_store.put(Kind.REPORT, "card-fraud", "1", b"<html>")
+    assert monitoring_store.get(Kind.REPORT, "card-fraud", "1") == b"<html>"
+    assert list(monitoring_store.names(Kind.REPORT, "card-fraud")) == ["1"]
+    if make_client is not None:
+        page = make_client("s3").head_object(Bucket=name, Key="monitoring/report/card-fraud/1.html")
+        assert page["ContentType"] == "text/html; charset=utf-8"
+
+
 def test_a_claim_is_made_once_and_leaves_what_is_there(monitoring_store: MonitoringStore) -> None:
     assert monitoring_store.claim(Kind.RETRAIN, "card-fraud", "1", b"first")
     assert not monitoring_store.claim(Kind.RETRAIN, "card-fraud", "1", b"second")

@@ -1,4 +1,5 @@
-"""Documents of the monitoring as objects in the archive bucket: ``monitoring/<kind>/<endpoint>/<name>.json``."""
+"""Documents of the monitoring as objects in the archive bucket: ``monitoring/<kind>/<endpoint>/<name>.json``, pages as
+``.html``, which a browser opens."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from quicksilver.errors import Unavailable
 from quicksilver.monitoring import MONITORING_PREFIX, Kind
 
 _ATTEMPTS = 3
-_SUFFIX = ".json"
+_PAGE = (".html", "text/html; charset=utf-8")
+_DOCUMENT = (".json", "application/json")
+"""How the names of objects end, and what a browser takes them for."""
 
 
 class S3MonitoringStore:
@@ -21,15 +24,14 @@ class S3MonitoringStore:
 
     def put(self, kind: Kind, endpoint: str, name: str, document: bytes) -> None:
         try:
-            self._client.put_object(Bucket=self._bucket, Key=_key(kind, endpoint, name), Body=document)
+            self._put(kind, endpoint, name, document)
         except (BotoCoreError, ClientError) as error:
             raise _unavailable("written", error) from error
 
     def claim(self, kind: Kind, endpoint: str, name: str, document: bytes) -> bool:
-        key = _key(kind, endpoint, name)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                self._client.put_object(Bucket=self._bucket, Key=key, Body=document, IfNoneMatch="*")
+                self._put(kind, endpoint, name, document, IfNoneMatch="*")
             except ClientError as error:
                 if _code(error) == "PreconditionFailed":
                     return False
@@ -57,7 +59,7 @@ class S3MonitoringStore:
         return document
 
     def names(self, kind: Kind, endpoint: str, *, since: str = "") -> Iterator[str]:
-        prefix = f"{MONITORING_PREFIX}{kind}/{endpoint}/"
+        prefix, (suffix, _) = f"{MONITORING_PREFIX}{kind}/{endpoint}/", _form(kind)
         # Without the suffix a name comes before its own key, so that `since` itself is listed.
         after = {"StartAfter": prefix + since} if since else {}
         pages = self._client.get_paginator("list_objects_v2").paginate(
@@ -67,14 +69,26 @@ class S3MonitoringStore:
             for page in pages:
                 for item in page.get("Contents", ()):
                     name = str(item["Key"]).removeprefix(prefix)
-                    if name.endswith(_SUFFIX):
-                        yield name.removesuffix(_SUFFIX)
+                    if name.endswith(suffix):
+                        yield name.removesuffix(suffix)
         except (BotoCoreError, ClientError) as error:
             raise _unavailable("listed", error) from error
 
+    def _put(self, kind: Kind, endpoint: str, name: str, document: bytes, **condition: str) -> None:
+        _, content_type = _form(kind)
+        key = _key(kind, endpoint, name)
+        self._client.put_object(
+            Bucket=self._bucket, Key=key, Body=document, ContentType=content_type, **condition
+        )
+
 
 def _key(kind: Kind, endpoint: str, name: str) -> str:
-    return f"{MONITORING_PREFIX}{kind}/{endpoint}/{name}{_SUFFIX}"
+    suffix, _ = _form(kind)
+    return f"{MONITORING_PREFIX}{kind}/{endpoint}/{name}{suffix}"
+
+
+def _form(kind: Kind) -> tuple[str, str]:
+    return _PAGE if kind is Kind.REPORT else _DOCUMENT
 
 
 def _code(error: ClientError) -> str:
