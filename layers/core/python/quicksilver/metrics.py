@@ -55,4 +55,11 @@ class Metric(StrEnum):
     ROLLOUT_LOOK_FAILED = (
         "RolloutLookFailed"  # endpoints that could not be looked at, or whose decision was not taken
     )
+    DRIFT_WINDOWS_JUDGED = "DriftWindowsJudged"  # none for days, and nobody watches for drift
+    DRIFT_ALARMS = "DriftAlarms"  # windows with an alarm
+    DRIFT_RUN_FAILED = "DriftRunFailed"  # endpoints whose windows could not be judged to the last
+    ARCHIVE_OBJECTS_SKIPPED = "ArchiveObjectsSkipped"  # objects of a judged window that cannot be read
+    RETRAIN_TRIGGER_FAILED = (
+        "RetrainTriggerFailed"  # endpoints of which nobody could decide whether to retrain
+    )
     ANNOUNCEMENTS_FAILED = "AnnouncementsFailed"  # endpoints whose history could not be announced to its end

@@ -117,7 +117,7 @@ class _Tally:
     def arms(self, window: Span) -> Iterator[ArmCounts]:
         """By model version, in the order of their numbers."""
         evidence = self._rows(evidence_sql(self._endpoint, window)) if self._arms else ()
-        effective = dict(evidence)
+        effective: dict[str, float] = {row[0]: row[1] for row in evidence}
         for model, arm in self._in_order():
             if arm.sums is None:
                 continue

@@ -9,7 +9,7 @@ from quicksilver.errors import InvalidInput, NotFound
 from quicksilver.model_version import ModelName
 from quicksilver.package import REFERENCE, open_package
 from quicksilver.ports import ArtifactStore
-from quicksilver.profile import ReferenceProfile, check_profile
+from quicksilver.profile import check_profile
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +35,6 @@ class ModelReader:
                 logger.warning("%s has no reference profile that can be read: %s", model, error)
                 self._read[key] = None
         return self._read[key]
-
-    def profile(self, model: ModelName, package_sha256: str) -> ReferenceProfile | None:
-        binning = self.binning(model, package_sha256)
-        return binning.profile if binning else None
 
     def _binning(self, model: ModelName, package_sha256: str) -> Binning:
         def read(name: str) -> bytes:
