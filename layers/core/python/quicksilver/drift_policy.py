@@ -54,6 +54,8 @@ class Performance(_Section):
     auc_margin: Share = 0.03
     label_days: Annotated[int, Field(ge=1, le=400)] = 90
     """How long after a prediction its label is waited for."""
+    match_days: Annotated[int, Field(ge=1, le=400)] = 30
+    """How long before its event an outcome's prediction may be, where it is named by its entity and not by its id."""
 
 
 class OpenHours(NamedTuple):

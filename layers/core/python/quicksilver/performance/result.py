@@ -34,7 +34,8 @@ class PerformanceResult(_Value):
     """``labelled`` of the ``predictions`` have an outcome, ``bad`` of them a bad one; ``ripeness`` is the share of the labels
     they will ever have that is there by now, by the maturity curve (None: there is no curve yet).
 
-    ``degraded`` says that a ripe window's AUC is below ``reference_auc`` by more than the policy's margin beyond chance.
+    A window is ``judged`` when it is ripe and has labels enough of both kinds; ``degraded`` says that its AUC is then below
+    ``reference_auc`` by more than the policy's margin beyond chance: all of ``auc_interval`` is. What is judged stays so.
     """
 
     schema_version: Literal[1] = 1
@@ -56,6 +57,16 @@ class PerformanceResult(_Value):
     realised: Metrics | None
     auc_interval: tuple[float, float] | None
     reference_auc: float | None
+    judged: bool = False
     degraded: bool
     sentence: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of its document: by the window, then by the number of the model version."""
+        return result_name(self.window, self.model)
+
+
+def result_name(window: Window, model: ModelName) -> str:
+    return f"{window.name}-{model.rpartition('@')[2]}"
