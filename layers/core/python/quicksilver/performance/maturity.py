@@ -49,7 +49,7 @@ class Maturity:
         if not self.ever or not rows:
             return None
         now = sum(count * self.known[min(age, self.label_days)] for age, count in found)
-        return float(now / rows / self.ever)
+        return min(1.0, float(now / rows / self.ever))
 
 
 def maturity(arrivals: Iterable[Arrival], label_days: int) -> Maturity:
