@@ -59,6 +59,10 @@ class Metric(StrEnum):
     DRIFT_ALARMS = "DriftAlarms"  # windows with an alarm
     DRIFT_RUN_FAILED = "DriftRunFailed"  # endpoints whose windows could not be judged to the last
     ARCHIVE_OBJECTS_SKIPPED = "ArchiveObjectsSkipped"  # objects of a judged window that cannot be read
+    PERFORMANCE_RUNS = (
+        "PerformanceRuns"  # endpoints looked at: none for days, and nobody judges what labels show
+    )
+    PERFORMANCE_RUN_FAILED = "PerformanceRunFailed"  # endpoints whose windows could not be judged to the last
     RETRAIN_TRIGGER_FAILED = (
         "RetrainTriggerFailed"  # endpoints of which nobody could decide whether to retrain
     )
