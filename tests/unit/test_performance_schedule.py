@@ -14,9 +14,9 @@ from quicksilver.package import METRICS
 from quicksilver.performance.reference import ReferenceAuc
 from quicksilver.performance.run import PerformanceRun
 from quicksilver.performance.schedule import PerformanceSchedule
-from tests.archive_folders import WrittenArchive
 from tests.labelled_traffic import ENDPOINT, START_MS, policy, traffic
 from tests.unit.test_performance_run import Documents
+from tests.written_archive import WrittenArchive
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
