@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from quicksilver.contract import Contract, Feature, FeatureType, MissingPolicy, Source
@@ -10,13 +11,20 @@ from quicksilver.drift.counts import ArmCounts, SegmentCounts, WindowCounts
 from quicksilver.drift.result import Aspect, Baseline, Distances, Finding, WindowResult
 from quicksilver.monitoring import Window
 from quicksilver.profile import CategoryHistogram, Histogram, NumericHistogram, ReferenceProfile
-from quicksilver.reports.drift import Reference
 from quicksilver.routing import Role
 
 ENDPOINT, MODEL, CHALLENGER = "card-fraud", "card-fraud@2", "card-fraud@3"
 DAY_MS = 86_400_000
 FIRST_MS = 20_700 * DAY_MS  # 2026-09-04
 SHA256 = "ab" * 32
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the page knows of a model version."""
+
+    contract: Contract
+    profile: ReferenceProfile
 
 
 def feature(name: str, kind: FeatureType, categories: tuple[str, ...] = ()) -> Feature:

@@ -95,9 +95,25 @@ def train(
     config = config or SimulationConfig()
     transactions = simulate(config)
     frame = compute_features(transactions)
+    return train_on(transactions, frame, days=config.days, rounds=rounds, leaves=leaves, threads=threads)
+
+
+def train_on(
+    transactions: Transactions,
+    frame: Frame,
+    *,
+    days: int,
+    rounds: int = 200,
+    leaves: int = 31,
+    threads: int = 1,
+) -> Trained:
+    """Train on the first ``days`` of a simulation and their features; what comes later is left out of everything."""
+    until = int(np.searchsorted(transactions.day, days))
+    transactions = transactions.first(until)
+    frame = {name: column.take(np.arange(until)) for name, column in frame.items()}
     contract = build_contract()
     vectors = encode_frame(contract, frame)
-    training, held_out = split_by_time(transactions, vectors, config.days)
+    training, held_out = split_by_time(transactions, vectors, days)
     booster = fit(contract, training, rounds=rounds, leaves=leaves, threads=threads)
     return judged(booster, contract, transactions, frame, training, held_out)
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from quicksilver.drift.result import Aspect, Baseline
 from quicksilver.errors import NotFound
 from quicksilver.profile import CategoryHistogram, NumericHistogram
-from quicksilver.reports.drift import Reference, Standing, report, span_words
+from quicksilver.reports.drift import Standing, report, span_words
 from quicksilver.reports.drift_bars import compare
 from quicksilver.reports.drift_page import drift_page, next_steps, probability
 from quicksilver.routing import Role
@@ -23,6 +23,7 @@ from tests.drifts import (
     MODEL,
     PROFILE,
     REFERENCES,
+    Reference,
     arm,
     finding,
     window,

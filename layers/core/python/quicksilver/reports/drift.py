@@ -7,8 +7,8 @@ own. Off the request path; needs no library, so that the drift function can writ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,12 +25,14 @@ RISKIEST = 0.1
 """The share of the reference's scores that are called its riskiest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Protocol):
     """What a model version's package says of it: the names of its features' values, and what they were like."""
 
-    contract: Contract
-    profile: ReferenceProfile
+    @property
+    def contract(self) -> Contract: ...
+
+    @property
+    def profile(self) -> ReferenceProfile: ...
 
 
 class Standing(StrEnum):
