@@ -78,6 +78,18 @@ def test_a_window_with_too_few_rows_is_neither_quiet_nor_an_end_of_drift() -> No
     assert (alone.shown, alone.features, alone.scores) == (None, (), ())
 
 
+def test_windows_before_the_first_prediction_are_left_out_and_empty_ones_after_it_are_not() -> None:
+    nothing = {"archived": 0, "rolled_up": None, "arms": (), "segments": (), "findings": ()}
+    life = [window(0, **nothing), window(1, **nothing), window(2), window(3, **nothing), window(4)]
+    said = report(life, REFERENCES)
+    assert [(line.words, line.predictions) for line in said.windows] == [
+        ("2026-09-06", 1_000),
+        ("2026-09-07", 0),
+        ("2026-09-08", 1_000),
+    ]
+    assert len(report(life[:2], REFERENCES).windows) == 2
+
+
 def test_without_windows_there_is_no_report() -> None:
     with pytest.raises(NotFound, match="No window has been judged yet"):
         report([], REFERENCES)

@@ -164,7 +164,7 @@ def report(results: Sequence[WindowResult], references: Mapping[str, Reference])
     """
     if not results:
         raise NotFound("No window has been judged yet.")
-    results = sorted(results, key=lambda result: result.counts.window.start_ms)
+    results = _since_the_first_prediction(sorted(results, key=lambda result: result.counts.window.start_ms))
     lines = tuple(map(_line, results))
     judged = [result for result in results if result.findings]
     in_alarm = [result for result in judged if result.alarms]
@@ -185,6 +185,12 @@ def report(results: Sequence[WindowResult], references: Mapping[str, Reference])
         notes=_notes(results),
         skipped=tuple(dict.fromkeys(key for result in results for key in result.counts.skipped)),
     )
+
+
+def _since_the_first_prediction(results: Sequence[WindowResult]) -> Sequence[WindowResult]:
+    """A first run looks at days before the endpoint's life, of which there is nothing to say."""
+    first = next((place for place, result in enumerate(results) if result.counts.archived), 0)
+    return results[first:]
 
 
 def span_words(start_ms: int, end_ms: int) -> str:
