@@ -28,9 +28,9 @@ from quicksilver.aws.hot_clients import hot_client
 from quicksilver.aws.kinesis_predictions import KinesisPredictionStream
 from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
+from quicksilver.aws.s3_contracts import S3ContractStore
 from quicksilver.aws.s3_monitoring import S3MonitoringStore
 from quicksilver.aws.s3_objects import S3ObjectStore
-from quicksilver.aws.s3_contracts import S3ContractStore
 from quicksilver.aws.s3_outcomes import S3OutcomeStore
 from quicksilver.aws.s3_undelivered import S3UndeliveredStore
 from quicksilver.memory import (
