@@ -414,6 +414,9 @@ def test_an_endpoint_with_idempotency_keys_tells_its_function_how_long_they_last
     }
 
 
+READING_ITS_TABLE = ("glue:GetTable", "glue:GetTableVersion", "glue:GetTableVersions")
+
+
 def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> None:
     assert verbs(every_stage) == {
         **{
@@ -451,6 +454,7 @@ def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> N
             "s3:GetBucketLocation",
             "s3:ListBucketMultipartUploads",
             "s3:PutObject",
+            *(() if every_stage.stage.emulated else READING_ITS_TABLE),
         },
     }
 
@@ -576,3 +580,34 @@ def test_the_archive_is_filled_by_firehose_under_its_own_prefixes(every_stage: S
     }
     assert target["ErrorOutputPrefix"].startswith("failed/")
     assert target["BufferingHints"] == {"IntervalInSeconds": 60, "SizeInMBs": 64}
+
+
+def test_firehose_writes_parquet_by_the_table_in_the_catalog(aws_stage: Synthesized) -> None:
+    (delivery,) = aws_stage.of_type("AWS::KinesisFirehose::DeliveryStream").values()
+    target = delivery["Properties"]["ExtendedS3DestinationConfiguration"]
+    conversion = target["DataFormatConversionConfiguration"]
+    schema = conversion["SchemaConfiguration"]
+    name, table = aws_stage.named("AWS::Glue::Table", "ArchiveTablesPredictionsRaw")
+    assert schema["TableName"] == table["Properties"]["TableInput"]["Name"], name
+    assert schema["DatabaseName"] == table["Properties"]["DatabaseName"]
+    assert list(conversion["InputFormatConfiguration"]["Deserializer"]) == ["OpenXJsonSerDe"]
+    assert conversion["OutputFormatConfiguration"]["Serializer"]["ParquetSerDe"] == {"Compression": "SNAPPY"}
+    # What reads the archive knows Parquet by its name; and conversion takes no smaller buffer, and compresses by itself.
+    assert (target["FileExtension"], target["CompressionFormat"]) == (".parquet", "UNCOMPRESSED")
+    assert target["BufferingHints"]["SizeInMBs"] >= 64
+    read = [
+        resource["Fn::Join"][1][-1]
+        for _, statement in statements(aws_stage)
+        if "glue:GetTable" in statement["Action"]
+        for resource in statement["Resource"]
+    ]
+    assert read == [
+        ":catalog", f":database/quicksilver_{aws_stage.stage.name}",
+        f":table/quicksilver_{aws_stage.stage.name}/predictions_raw",
+    ]  # fmt: skip
+
+
+def test_an_emulated_archive_is_lines(local: Synthesized) -> None:
+    (delivery,) = local.of_type("AWS::KinesisFirehose::DeliveryStream").values()
+    target = delivery["Properties"]["ExtendedS3DestinationConfiguration"]
+    assert not {"DataFormatConversionConfiguration", "FileExtension"} & {*target}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from quicksilver.archive import HOUR_MS, PREDICTIONS
+from quicksilver.archive import HOUR_MS, SHADOW_SCORES
 from quicksilver.aws.athena import MOST_SKIPPED, AthenaEngine, value_of
 from quicksilver.errors import InvalidQuery, Unavailable
 from quicksilver.memory import ManualClock
@@ -292,10 +292,10 @@ def test_a_time_in_another_zone_is_refused() -> None:
         value_of("2026-11-26 09:00:00.125 Europe/Paris", "timestamp with time zone", "x")
 
 
-def test_the_key_of_a_table_is_whole() -> None:
+def test_lines_that_are_no_records_have_no_key_and_are_none_of_the_table() -> None:
     client = ScriptedAthena()
-    with engine(client, parquet=False).open(["predictions"]) as archive:
-        archive.query("select 1 from predictions")
+    with engine(client).open(["shadow_scores"]) as archive:
+        archive.query("select 1 from shadow_scores")
     sql = client.asked[0]["QueryString"]
-    assert all(f"{name} IS NOT NULL" in sql for name in PREDICTIONS.key)
+    assert all(f"{name} IS NOT NULL" in sql for name in SHADOW_SCORES.key)
     assert "CAST(replace(replace(time, 'T', ' '), 'Z', '') AS timestamp) AS time" in sql

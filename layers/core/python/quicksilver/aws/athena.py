@@ -36,7 +36,7 @@ _DAMAGED = re.compile(r"HIVE_(?:BAD_DATA|CANNOT_OPEN_SPLIT|CURSOR_ERROR)\b.*?(s3
 
 class AthenaEngine:
     """``QueryEngine`` over a stage's catalog. ``pause(seconds)`` waits between looks at a query; one that takes longer than
-    ``patience_seconds`` is cancelled. ``parquet`` says whether predictions are."""
+    ``patience_seconds`` is cancelled."""
 
     slice_ms = None
 
@@ -50,7 +50,6 @@ class AthenaEngine:
         pause: Callable[[float], None],
         patience_seconds: float = PATIENCE_SECONDS,
         late_hours: int = LATE_HOURS,
-        parquet: bool = True,
     ) -> None:
         self._client = client
         self._workgroup = workgroup
@@ -59,7 +58,6 @@ class AthenaEngine:
         self._pause = pause
         self._patience_us = round(patience_seconds * 1_000_000)
         self._late_ms = late_hours * HOUR_MS
-        self._parquet = parquet
 
     @contextmanager
     def open(
@@ -83,7 +81,7 @@ class AthenaEngine:
         return records(
             table,
             span,
-            parquet=self._parquet and table is PREDICTIONS,
+            parquet=table is PREDICTIONS,
             endpoint=endpoint,
             late_ms=self._late_ms,
             without=[path for path in without if f"/{table.prefix}" in path],

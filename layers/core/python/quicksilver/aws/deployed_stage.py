@@ -171,14 +171,13 @@ class DeployedStage:
 
     @cached_property
     def athena(self) -> AthenaEngine:
-        """The archive in Athena. An emulated stage has its predictions as JSON Lines."""
+        """The archive in Athena."""
         return AthenaEngine(
             self.client("athena"),
             workgroup=self.outputs["ArchiveWorkgroup"],
             database=self.outputs["ArchiveDatabase"],
             clock=SystemClock(),
             pause=time.sleep,
-            parquet=self.endpoint_url is None,
         )
 
     @cached_property

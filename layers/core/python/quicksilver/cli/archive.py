@@ -11,6 +11,7 @@ import typer
 
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.cli.output import progress_bar
+from quicksilver.errors import FieldError, InvalidInput
 from quicksilver.query import OpenArchive, Span
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ def opened_by(
         with opened_archive(deployed, names, span, endpoint=endpoint) as database:
             yield database
         return
+    if deployed.endpoint_url:
+        raise InvalidInput(
+            f"The stage {deployed.stage} has no Athena that finds its archive: an emulator projects no partitions.",
+            [FieldError("--engine", "must be duckdb there")],
+        )
     with deployed.athena.open(names, span, endpoint=endpoint) as archive:
         yield archive
         say_skipped(archive)
