@@ -12,6 +12,7 @@ import duckdb
 
 from quicksilver.archive import PREDICTIONS, TABLES, ArchiveTable
 from quicksilver.archive_catalog import ENDPOINT, HOUR, raw_name
+from quicksilver.column_types import Scalar
 from quicksilver.errors import InvalidQuery
 from quicksilver.sql.engine import ArchiveDatabase
 from tests.unit.test_athena import ScriptedAthena
@@ -33,16 +34,17 @@ def add_raw_tables(database: ArchiveDatabase) -> None:
 
 
 def _raw(table: ArchiveTable) -> str:
-    columns = [*table.record_columns]
-    said = [name if name != "time" or table is PREDICTIONS else _AS_TEXT for name in columns]
+    said = [
+        f"strftime({name}, '%Y-%m-%dT%H:%M:%S.%gZ') AS {name}"
+        if kind is Scalar.MOMENT and table is not PREDICTIONS
+        else name
+        for name, kind in table.record_columns.items()
+    ]
     if table.by_endpoint:
         said.append(f"endpoint AS {ENDPOINT}")
     if table.by_hour:
         said.append(f"strftime(time, '%Y/%m/%d/%H') AS {HOUR}")
     return ", ".join(said)
-
-
-_AS_TEXT = "strftime(time, '%Y-%m-%dT%H:%M:%S.%gZ') AS time"
 
 
 class DuckDBAthena(ScriptedAthena):

@@ -1,8 +1,14 @@
 """One query port over the archive: the same SQL text on DuckDB (``sql``) and on Athena (``aws.athena``).
 
-SQL is written for both: names, ``count_if``, ``element_at``, ``cardinality``, ``unnest`` and window functions as Trino has
-them; what DuckDB calls otherwise is a macro of its engine. Text is made by us and carries its values as literals, which
-``timestamp`` and ``text`` write.
+SQL is written for both, in Trino's words; what DuckDB calls otherwise is a macro of its engine (``sql.dialect``). Both take
+the very same text of: ``count_if``, ``element_at`` of lists and maps, ``cardinality``, ``width_bucket(x, array[...])``,
+``sequence``, ``is_nan``, ``to_unixtime``, ``day_of_week``, ``regexp_like``, ``approx_percentile`` and ``approx_distinct`` (near,
+not equal), ``cross join unnest(list) with ordinality as v (value, position)``, members by a dot, ``filter (where ...)``, grouping
+sets and window functions. Integers divide to integers. Not the same, so not to be used: functions of a function
+(``any_match``), unnested lists of members (``archive_views`` has them as rows), and ``date_diff`` in other units than
+milliseconds, of which DuckDB counts the boundaries and Trino the whole ones.
+
+Text is made by us and carries its values as literals, which ``timestamp`` and ``text`` write.
 """
 
 from __future__ import annotations
