@@ -196,7 +196,22 @@ def test_a_judgement_depends_on_no_order_and_on_no_chance() -> None:
         (
             {"income": numeric([100, 150, 200, 200, 200, 200, 200, 250, 250, 250])},
             ("income", Aspect.DISTRIBUTION),
-            "income: the distribution moved away from the reference profile, PSI 0.0",
+            "income: values are higher than in the reference profile, PSI 0.0",
+        ),
+        (
+            {"income": numeric([250, 250, 200, 200, 200, 200, 200, 200, 150, 150])},
+            ("income", Aspect.DISTRIBUTION),
+            "income: values are lower than in the reference profile, PSI 0.0",
+        ),
+        (
+            {"income": numeric([300, 250, 200, 150, 100, 100, 150, 200, 250, 300])},
+            ("income", Aspect.DISTRIBUTION),
+            "income: the distribution moved away from the reference profile, PSI 0.1",
+        ),
+        (
+            {"channel": category([1_000, 900, 100])},
+            ("channel", Aspect.DISTRIBUTION),
+            "channel: the distribution moved away from the reference profile, PSI 0.0",
         ),
         (
             {"channel": category([1_170, 680, 90], unseen=60)},

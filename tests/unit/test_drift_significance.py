@@ -21,6 +21,7 @@ from quicksilver.drift.significance import (
     p_value,
     thinned,
 )
+from quicksilver.drift.statistics import expected_counts
 
 EXACT = {"rel": 1e-9, "abs": 1e-12}
 
@@ -152,6 +153,28 @@ def test_a_dull_hypothesis_costs_a_hundred_draws_and_no_more(monkeypatch: pytest
     )
     assert monte_carlo(np.array([50, 3, 2]), np.array([52, 2, 3])) > 0.05
     assert sum(drawn) < 1_000
+
+
+def test_where_nothing_is_in_doubt_nothing_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirty levels, most of them rare, and half of the rows gone to one of them."""
+    monkeypatch.setattr(significance, "monte_carlo", lambda *_args, **_: pytest.fail("nothing was in doubt"))
+    was = np.array([15_000, 4_000, *[30] * 28])
+    now = np.array([700, 200, 900, *[1] * 27])
+    assert p_value(was, now) < 1e-9
+    assert p_value(np.array([5_000, 3_000, 2_000]), np.array([51, 30, 19])) > 0.05
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=3, max_size=12))
+def test_bins_put_together_lose_no_row_and_are_no_longer_small(cells: list[tuple[int, int]]) -> None:
+    kept = [cell for cell in cells if sum(cell)]
+    one, other = np.array([a for a, _ in kept]), np.array([b for _, b in kept])
+    if len(kept) < 2 or not one.sum() or not other.sum():
+        return
+    merged = significance._merged(one, other)
+    assert [each.sum() for each in merged] == [one.sum(), other.sum()]
+    if len(merged[0]) > 1:
+        least = min(each.min() for each in expected_counts(*merged))
+        assert least >= significance._FEW - 1e-9
 
 
 @pytest.mark.parametrize(

@@ -210,3 +210,21 @@ def test_an_empty_bin_is_finite_and_an_old_figure_stays() -> None:
     was, now = np.array([500_000, 300_000, 200_000]), np.array([400_000, 300_000, 300_000])
     assert statistics.psi(was, now) == pytest.approx(0.1 * math.log(1.25) + 0.1 * math.log(1.5), rel=1e-4)
     assert 0.1 < statistics.psi(np.array([100, 0]), np.array([90, 10])) < 1
+
+
+@given(two_histograms())
+def test_a_rise_is_one_where_values_are_higher_throughout_and_turns_with_the_samples(
+    histograms: tuple[NumericHistogram, NumericHistogram],
+) -> None:
+    one, other = histograms
+    rise, fall = statistics.rise(one, other), statistics.rise(other, one)
+    if rise is None or fall is None:
+        assert rise is fall is None
+        assert statistics.kolmogorov_smirnov(one, other) == pytest.approx(0, abs=1e-9)
+        return
+    assert rise == pytest.approx(-fall)
+    assert abs(rise) <= 1 + 1e-12
+    total = sum(one.counts)
+    up = one.model_copy(update={"counts": (0, *one.counts[:-2], one.counts[-2] + one.counts[-1])})
+    if up.counts != one.counts and total:
+        assert statistics.rise(one, up) == pytest.approx(1)

@@ -31,7 +31,7 @@ class Subject:
 class Hypothesis:
     """``reference`` and ``current`` are the samples as evidence, shape (bins,): thinned to what their rows are worth.
 
-    ``shares`` are the baseline's and the window's, where the effect is their difference. Where ``own_range``, the last of two
+    ``shares`` are the baseline's and the window's, where the effect is their difference; ``rise`` is which way numbers moved. Where ``own_range``, the last of two
     bins is what lies outside a range that the reference made itself.
     """
 
@@ -46,6 +46,7 @@ class Hypothesis:
     current: Counts
     shares: tuple[float, float] | None = None
     distances: Distances | None = None
+    rise: float | None = None
     own_range: bool = False
 
     def p_value(self, *, draws: int) -> float:
@@ -93,6 +94,7 @@ def of_distribution(
         reference=thinned(_folded(was), reference.evidence),
         current=thinned(_folded(now), current.evidence),
         distances=distances(was, now),
+        rise=statistics.rise(was, now) if was.kind == "numeric" and now.kind == "numeric" else None,
     )  # fmt: skip
 
 

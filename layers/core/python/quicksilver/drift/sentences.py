@@ -10,6 +10,8 @@ BASELINES = {
     Baseline.SAME_WEEKDAY: "the same weekday of earlier weeks",
     Baseline.EARLIER: "earlier windows",
 }
+_ONE_WAY = 0.9
+"""From here on a distribution has moved up or down; below, it has (also) changed its shape."""
 _SHARES = {
     Aspect.MISSING: "is missing in {now} of the rows",
     Aspect.UNSEEN: "has a category that the contract does not name in {now} of the rows",
@@ -19,7 +21,7 @@ _SHARES = {
 
 
 def sentence(hypothesis: Hypothesis, p_value: float, *, significant: bool) -> str:
-    """For a person: "income: the distribution moved away from the reference profile, PSI 0.11 (limit 0.02), p < 0.0001"."""
+    """For a person: "income: values are lower than in the reference profile, PSI 0.11 (limit 0.02), p < 0.0001"."""
     over = hypothesis.effect >= hypothesis.limit
     if significant and over:
         end = ""
@@ -53,10 +55,16 @@ def probability(p_value: float) -> str:
 def _what(hypothesis: Hypothesis, *, moved: bool) -> str:
     baseline = BASELINES[hypothesis.baseline]
     if hypothesis.shares is None:
-        verb = "moved away from" if moved else "is compared with"
-        return (
-            f": the distribution {verb} {baseline}, PSI {hypothesis.effect:.2g} (limit {hypothesis.limit:g})"
-        )
+        way = _way(hypothesis, moved=moved)
+        return f": {way} {baseline}, PSI {hypothesis.effect:.2g} (limit {hypothesis.limit:g})"
     was, now = hypothesis.shares
     words = _SHARES[hypothesis.aspect].format(now=percent(now))
     return f" {words}, {percent(was)} in {baseline} (limit {100 * hypothesis.limit:g} points)"
+
+
+def _way(hypothesis: Hypothesis, *, moved: bool) -> str:
+    if not moved:
+        return "the distribution is compared with"
+    if hypothesis.rise is None or abs(hypothesis.rise) < _ONE_WAY:
+        return "the distribution moved away from"
+    return f"values are {'higher' if hypothesis.rise > 0 else 'lower'} than in"

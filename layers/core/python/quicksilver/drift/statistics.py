@@ -104,6 +104,20 @@ def kolmogorov_smirnov(reference: NumericHistogram, current: NumericHistogram) -
     return float(np.max(np.abs(cumulated[0] - cumulated[1])))
 
 
+def rise(reference: NumericHistogram, current: NumericHistogram) -> float | None:
+    """Which way values have moved, from -1 to 1: 1 where the current ones are higher throughout, 0 where as much is lower as is
+    higher. The area between the distribution functions over the area without regard to sign, each bin as wide as another.
+
+    None where nothing has moved, or one has no value.
+    """
+    of_reference, of_current = _cumulated(reference), _cumulated(current)
+    if of_reference is None or of_current is None:
+        return None
+    gap = of_reference - of_current
+    moved = float(np.abs(gap).sum())
+    return float(gap.sum()) / moved if moved > 1e-12 else None
+
+
 def _cumulated(histogram: NumericHistogram) -> Floats | None:
     counts = np.array(histogram.counts, dtype=np.float64)
     return np.asarray(np.cumsum(counts) / counts.sum()) if counts.sum() else None
