@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy.stats import false_discovery_control, norm
 
 from quicksilver.drift.discovery import adjusted, findings
@@ -12,6 +12,7 @@ from quicksilver.drift.discovery import adjusted, findings
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 
 
+@settings(deadline=None)
 @given(P_VALUES)
 def test_adjusted_p_values_are_those_of_scipy(p_values: list[float]) -> None:
     assert adjusted(p_values) == pytest.approx(
@@ -19,6 +20,7 @@ def test_adjusted_p_values_are_those_of_scipy(p_values: list[float]) -> None:
     )
 
 
+@settings(deadline=None)
 @given(P_VALUES, st.floats(0.001, 0.2))
 def test_findings_are_those_of_the_step_up_procedure(p_values: list[float], rate: float) -> None:
     """Benjamini & Hochberg 1995, section 3.1: all up to the largest k with p(k) <= k q / m."""

@@ -89,6 +89,7 @@ def test_mortgages_split_at_random_do_not_alarm(seed: int) -> None:
     findings = judged(seed, 0.0, 0.0)
     assert len(findings) == 10 * 3 + 1
     assert [each.sentence for each in findings if each.alarm] == []
+    assert max(each.effect for each in findings) < 0.001
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])

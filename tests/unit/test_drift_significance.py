@@ -26,6 +26,7 @@ from quicksilver.drift.statistics import expected_counts
 EXACT = {"rel": 1e-9, "abs": 1e-12}
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.integers(0, 200)] * 4))
 def test_two_bins_are_fishers_exact_test(cells: tuple[int, int, int, int]) -> None:
     one, other = np.array(cells[:2]), np.array(cells[2:])
@@ -35,6 +36,7 @@ def test_two_bins_are_fishers_exact_test(cells: tuple[int, int, int, int]) -> No
     )
 
 
+@settings(deadline=None)
 @given(
     st.tuples(*[st.integers(0, 12)] * 4).filter(
         lambda c: c[0] + c[1] and c[2] + c[3] and c[0] + c[2] and c[1] + c[3]
@@ -60,6 +62,7 @@ def test_fishers_test_takes_millions_of_rows() -> None:
     assert 0 < far < 1e-300
 
 
+@settings(deadline=None)
 @given(st.floats(0, 3_000), st.integers(1, 1_500))
 def test_the_chi_square_tail_is_that_of_scipy(statistic: float, freedom: int) -> None:
     expected = chi2.sf(statistic, freedom)
@@ -164,6 +167,7 @@ def test_where_nothing_is_in_doubt_nothing_is_simulated(monkeypatch: pytest.Monk
     assert p_value(np.array([5_000, 3_000, 2_000]), np.array([51, 30, 19])) > 0.05
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=3, max_size=12))
 def test_bins_put_together_lose_no_row_and_are_no_longer_small(cells: list[tuple[int, int]]) -> None:
     kept = [cell for cell in cells if sum(cell)]
@@ -185,6 +189,7 @@ def test_where_there_is_nothing_to_compare_the_p_value_is_one(one: list[int], ot
     assert p_value(np.array(one), np.array(other)) == 1.0
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(2, 60), st.data())
 def test_outside_a_range_of_its_own_the_reference_has_an_exact_chance(
     rows: int, reference_rows: int, data: st.DataObject
@@ -213,6 +218,7 @@ def test_outside_takes_millions_of_rows_and_none() -> None:
     assert outside(1, 10_000_000, 20_000) == pytest.approx(1.0, abs=1e-5)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=12), st.floats(0, 20_000))
 def test_thinning_keeps_proportions_to_within_a_row(counts: list[int], effective: float) -> None:
     array = np.array(counts)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency, entropy, ks_2samp, wasserstein_distance
 
@@ -55,6 +55,7 @@ def plain_psi(reference: list[int], current: list[int]) -> float:
     return total
 
 
+@settings(deadline=None)
 @given(two_samples())
 def test_psi_is_the_sum_of_both_relative_entropies(samples: tuple[list[int], list[int]]) -> None:
     found = statistics.psi(*arrays(samples))
@@ -67,6 +68,7 @@ def test_psi_is_the_sum_of_both_relative_entropies(samples: tuple[list[int], lis
     assert math.isfinite(found)
 
 
+@settings(deadline=None)
 @given(st.lists(COUNT, min_size=1, max_size=20).filter(any), st.integers(1, 1_000))
 def test_the_same_proportions_are_no_distance_apart_whatever_the_sizes(counts: list[int], times: int) -> None:
     one, other = np.array(counts), np.array(counts) * times
@@ -75,6 +77,7 @@ def test_the_same_proportions_are_no_distance_apart_whatever_the_sizes(counts: l
     assert statistics.chi_square(one, other) == pytest.approx(0, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(two_samples())
 def test_jensen_shannon_is_that_of_scipy_and_the_mean_entropy_gained(
     samples: tuple[list[int], list[int]],
@@ -88,6 +91,7 @@ def test_jensen_shannon_is_that_of_scipy_and_the_mean_entropy_gained(
     assert 0 <= found <= 1 + 1e-12
 
 
+@settings(deadline=None)
 @given(two_samples())
 def test_chi_square_is_that_of_the_contingency_table(samples: tuple[list[int], list[int]]) -> None:
     found = statistics.chi_square(*arrays(samples))
@@ -102,6 +106,7 @@ def test_chi_square_is_that_of_the_contingency_table(samples: tuple[list[int], l
     assert found == pytest.approx(plain, **EXACT)
 
 
+@settings(deadline=None)
 @given(two_histograms())
 def test_kolmogorov_smirnov_is_that_of_the_rows_at_their_bins(
     histograms: tuple[NumericHistogram, NumericHistogram],
@@ -119,6 +124,7 @@ def test_kolmogorov_smirnov_is_that_of_the_rows_at_their_bins(
     assert found == pytest.approx(plain, **EXACT)
 
 
+@settings(deadline=None)
 @given(two_histograms())
 def test_wasserstein_is_the_cost_of_moving_rows_between_representatives(
     histograms: tuple[NumericHistogram, NumericHistogram],
@@ -212,6 +218,7 @@ def test_an_empty_bin_is_finite_and_an_old_figure_stays() -> None:
     assert 0.1 < statistics.psi(np.array([100, 0]), np.array([90, 10])) < 1
 
 
+@settings(deadline=None)
 @given(two_histograms())
 def test_a_rise_is_one_where_values_are_higher_throughout_and_turns_with_the_samples(
     histograms: tuple[NumericHistogram, NumericHistogram],

@@ -31,8 +31,8 @@ class Subject:
 class Hypothesis:
     """``reference`` and ``current`` are the samples as evidence, shape (bins,): thinned to what their rows are worth.
 
-    ``shares`` are the baseline's and the window's, where the effect is their difference; ``rise`` is which way numbers moved. Where ``own_range``, the last of two
-    bins is what lies outside a range that the reference made itself.
+    ``shares`` are the baseline's and the window's, where the effect is their difference; ``rise`` is which way numbers moved.
+    Where ``own_range``, the last of two bins is what lies outside a range that the reference made itself.
     """
 
     subject: Subject

@@ -238,6 +238,7 @@ def _of_window(counts: WindowCounts, policy: DriftPolicy) -> Iterator[str]:
     if counts.fallbacks:
         yield f"{counts.fallbacks:,} predictions have no vector, for no model answered them: they are in no histogram."
     if counts.skipped:
-        yield f"{len(counts.skipped):,} objects of the archive could not be read: {', '.join(counts.skipped[:3])}{', ...' if len(counts.skipped) > 3 else ''}."
+        some = ", ".join((*counts.skipped[:3], *(["..."] if len(counts.skipped) > 3 else [])))
+        yield f"{len(counts.skipped):,} objects of the archive could not be read: {some}."
     for model, rows in sorted(counts.unprofiled.items()):
         yield f"{model} has no reference profile that can be read: its {rows:,} rows are judged by nothing."
