@@ -19,6 +19,7 @@ LEFT_OUT = (
     "quicksilver/package_diff.py",
     # Of the reports the drift function writes one, which its alarm links to.
     "quicksilver/reports/experiment*",
+    "quicksilver/reports/performance*",
     "quicksilver/reports/rollout*",
     "quicksilver/reports/shadow*",
     "quicksilver/rollup/recount.py",

@@ -13,9 +13,10 @@ from constructs import Construct
 
 from stacks.config import Stage
 from stacks.constructs.layers import LAYERS_ROOT, Layers
+from stacks.constructs.performance import Performance
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
-from stacks.policies import POLICIES_ROOT, drift_policies_json
+from stacks.policies import POLICIES_ROOT, cutoffs_json, drift_policies_json
 
 
 class MonitoringStack(Stack):
@@ -41,3 +42,15 @@ class MonitoringStack(Stack):
         self._control = control
         self._layers = Layers(self, "AnalysisLayers", stage=stage, root=layers_root, analysis=True)
         self._policies = drift_policies_json(stage, policies_root)
+        Performance(
+            self,
+            "Performance",
+            stage=stage,
+            data=data,
+            layers=self._layers,
+            bus=control.bus,
+            topic=control.topic,
+            drift_policies=self._policies,
+            cutoffs=cutoffs_json(stage, policies_root),
+            region=self.region,
+        )

@@ -34,6 +34,12 @@ SHADOW = {
     Metric.SHADOW_RECORDS_UNREADABLE: "records on the stream are no prediction records, and get no score; the log says which",
 }
 
+PERFORMANCE = {
+    Metric.PERFORMANCE_RUN_FAILED: "what labels show of an endpoint could not be judged to the last window; tomorrow's run tries again",
+    Metric.RETRAIN_TRIGGER_FAILED: "nobody could decide whether an endpoint needs a new model; tomorrow's run tries again",
+    Metric.ANNOUNCEMENTS_FAILED: "what the monitoring found is not announced to its end; nothing is lost",
+}
+
 
 class CountAlarms(Construct):
     """Rings at the first count of each of the metrics, counted with exactly these dimensions."""

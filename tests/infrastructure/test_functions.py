@@ -14,9 +14,11 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from layers.provenance import MARKER
+from quicksilver.drift_policy import DriftPolicy
 from quicksilver.gates.policy import Policy
 from quicksilver.settings import (
     OutcomesSettings,
+    PerformanceSettings,
     RedeliverSettings,
     RegistrySettings,
     RolloutSettings,
@@ -31,6 +33,7 @@ from tests.infrastructure.conftest import ROOT, Synthesized, synthesize
 PREFIX = "QUICKSILVER_"
 SETTINGS: Mapping[str, type[BaseSettings]] = {
     "outcomes": OutcomesSettings,
+    "performance": PerformanceSettings,
     "redeliver": RedeliverSettings,
     "registry": RegistrySettings,
     "rollout": RolloutSettings,
@@ -48,7 +51,7 @@ def environment(function: Mapping[str, Any]) -> dict[str, str]:
     return {name: value if isinstance(value, str) else "a-deployed-name" for name, value in variables.items()}
 
 
-def functions(synthesized: Synthesized, stack: str | None = None) -> dict[str, Mapping[str, Any]]:
+def functions(synthesized: Synthesized, stack: str = "") -> dict[str, Mapping[str, Any]]:
     """Functions, of one stack or of all, by their name without ``quicksilver-<stage>-``."""
     prefix = f"quicksilver-{synthesized.stage.name}-"
     return {
@@ -69,6 +72,7 @@ def test_there_is_one_score_function_per_endpoint_and_one_for_each_other_thing(
         "score-card-fraud",
         "score-credit-line",
         "outcomes",
+        "performance",
         "redeliver",
         "registry",
         "rollout",
@@ -107,6 +111,13 @@ def test_functions_run_python_3_13_on_arm64_on_aws_without_tracing(aws_stage: Sy
         assert properties["Runtime"] == "python3.13"
         assert properties["Architectures"] == ["arm64"]
         assert properties.get("TracingConfig", {"Mode": "PassThrough"})["Mode"] == "PassThrough"
+
+
+def test_what_watches_carries_the_analysis_layer_too(every_stage: Synthesized) -> None:
+    layers = set(every_stage.of_type("AWS::Lambda::LayerVersion", "monitoring"))
+    assert len(layers) == len(BUILT)
+    function = functions(every_stage, "monitoring")["performance"]
+    assert {layer["Ref"] for layer in function["Properties"]["Layers"]} == layers
 
 
 @pytest.mark.parametrize("stack", ["scoring", "control"])
@@ -424,6 +435,9 @@ def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> N
             for name, endpoint in zip(("CardFraud", "CreditLine"), every_stage.stage.endpoints, strict=True)
         },
         "OutcomesRole": LOGGING | {"kms:GenerateDataKey", "s3:PutObject"},
+        "PerformanceHandlerRole": LOGGING
+        | {"dynamodb:GetItem", "kms:Decrypt", "kms:GenerateDataKey", "events:PutEvents", "sns:Publish"}
+        | {"s3:ListBucket", "s3:GetObject", "s3:PutObject"},
         "RedeliverRole": LOGGING
         | {"kinesis:PutRecords", "kms:Decrypt", "kms:GenerateDataKey"}
         | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject"},
@@ -475,6 +489,8 @@ def test_wildcards_end_a_prefix_of_objects_and_stand_nowhere_else(every_stage: S
         "/undelivered/*",
         "/outcomes/card-fraud/*",
         "/outcomes/credit-line/*",
+        "/outcomes/*",
+        "/monitoring/*",
         "/predictions/*",
         "/failed/*",
         "/shadow/*",
@@ -509,6 +525,28 @@ def test_outcomes_are_added_beside_predictions_and_nowhere_else(every_stage: Syn
     assert objects_allowed(every_stage, "OutcomesRole") == {
         ("s3:PutObject", f"/outcomes/{endpoint.name}/*") for endpoint in every_stage.stage.endpoints
     }
+
+
+def test_performance_reads_the_archive_and_writes_documents_alone(every_stage: Synthesized) -> None:
+    assert objects_allowed(every_stage, "PerformanceHandlerRole") == {
+        ("s3:GetObject", "/predictions/*"),
+        ("s3:GetObject", "/outcomes/*"),
+        ("s3:GetObject", "/packages/*"),
+        ("s3:GetObject", "/monitoring/*"),
+        ("s3:PutObject", "/monitoring/*"),
+    }
+
+
+def test_performance_is_judged_by_the_policies_of_the_checkout(
+    every_stage: Synthesized, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in environment(functions(every_stage)["performance"]).items():
+        monkeypatch.setenv(variable, value)
+    told = PerformanceSettings()
+    for endpoint in every_stage.stage.endpoints:
+        written = DriftPolicy.from_toml((ROOT / "policies" / "drift" / f"{endpoint.name}.toml").read_text())
+        assert told.drift_policies[endpoint.name] == written
+        assert 0 < told.cutoffs[endpoint.name] < 1
 
 
 def test_outcomes_are_taken_for_the_stages_own_endpoints_before_the_gateway_gives_up(

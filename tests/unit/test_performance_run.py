@@ -171,7 +171,7 @@ def test_a_document_that_is_something_else_is_an_error_and_an_unknown_endpoint_t
     archive = WrittenArchive(predictions, {ENDPOINT: []})
     (result,) = running(archive, store, 1).run(ENDPOINT)
     store.kept[Kind.PERFORMANCE, ENDPOINT, result.name] = json.dumps({"endpoint": "x"}).encode()
-    with pytest.raises(Unavailable, match="is no result of a window"):
+    with pytest.raises(Unavailable, match="is no PerformanceResult"):
         running(archive, store, 1).run(ENDPOINT)
     with pytest.raises(NotFound, match="credit-line"):
         running(archive, store, 1).run("credit-line")

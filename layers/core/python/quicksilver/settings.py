@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from quicksilver.contract import EndpointName
+from quicksilver.drift_policy import DriftPolicy
 from quicksilver.gates.policy import Policy
 from quicksilver.rollup_counts import KEEP_DAYS
 
@@ -143,3 +144,22 @@ class TrainSettings(BaseSettings):
     archive_bucket: Name
     models_bucket: Name
     registry_table: Name
+
+
+class PerformanceSettings(BaseSettings):
+    """The function that judges what labels show of one stage's endpoints."""
+
+    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
+
+    stage: Name
+    region: Name
+    drift_policies: Annotated[dict[EndpointName, DriftPolicy], Field(min_length=1)]
+    """``policies/drift/<endpoint>.toml`` as they were at synth."""
+    cutoffs: Annotated[dict[EndpointName, Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
+    """The decision cut-off of each endpoint, from ``policies/<endpoint>.toml`` as they were at synth."""
+    archive_bucket: Name
+    registry_table: Name
+    models_bucket: Name
+    event_bus: Name
+    topic: Name
+    """The ARN of the topic on which people are told."""

@@ -10,6 +10,7 @@ from quicksilver.cli import (
     local,
     model,
     outcomes,
+    performance,
     query,
     registry,
     rollout,
@@ -34,6 +35,7 @@ app.add_typer(shadow.app, name="shadow")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(outcomes.app, name="outcomes")
+app.add_typer(performance.app, name="performance")
 app.add_typer(registry.app, name="registry")
 app.add_typer(rollup.app, name="rollup")
 app.add_typer(local.app, name="local")

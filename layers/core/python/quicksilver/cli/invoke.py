@@ -31,6 +31,7 @@ class Function(StrEnum):
     ROLLUP = "rollup"
     SHADOW = "shadow"
     ROLLOUT = "rollout"
+    PERFORMANCE = "performance"
 
 
 @explains_errors

@@ -36,7 +36,8 @@ def load(
     file: Annotated[
         Path,
         typer.Argument(
-            help="CSV with a header, or JSON Lines: prediction_id, label, time, entity_id, amount."
+            help="CSV with a header, or JSON Lines: prediction_id or entity_id and event_time, label, time; "
+            "amount, groups (in CSV group.<name>)."
         ),
     ],
     endpoint: EndpointOption,

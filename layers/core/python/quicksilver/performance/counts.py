@@ -172,6 +172,11 @@ class Question:
     def tables(self) -> tuple[str, ...]:
         return "predictions", "outcomes"
 
+    @property
+    def opened(self) -> Span:
+        """What of the archive has to be open: an event after the span may belong to a prediction after it."""
+        return Span(self.span.start_ms, max(self.span.end_ms, self.now_ms + 1))
+
     def answered(self, archive: OpenArchive) -> dict[Group, Answered]:
         """Predictions by window, model version and role. Fallbacks, which no model made, are left out."""
         rows = archive.query(

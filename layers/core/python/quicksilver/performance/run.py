@@ -12,12 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from pydantic import ValidationError
-
 from quicksilver.drift_policy import DriftPolicy
-from quicksilver.errors import NotFound, Unavailable
+from quicksilver.errors import NotFound
 from quicksilver.labelled import DAY_MS
-from quicksilver.monitoring import Kind, MonitoringStore, Window
+from quicksilver.monitoring import Kind, MonitoringStore, Window, read_document
 from quicksilver.performance.counts import NOTHING, Answered, Arrival, Group, Question, together
 from quicksilver.performance.judge import Case, judge
 from quicksilver.performance.maturity import Maturity, maturity
@@ -56,13 +54,14 @@ class PerformanceRun:
             match_days=policy.performance.match_days,
             cutoff=self.cutoffs[endpoint],
         )
-        with self.engine.open(question.tables, question.span, endpoint=endpoint) as archive:
+        with self.engine.open(question.tables, question.opened, endpoint=endpoint) as archive:
             answered, arrivals = question.answered(archive), question.arrivals(archive)
             skipped = len(archive.skipped)
         windows = Windows(policy, answered, arrivals)
         found = []
         for case in windows.cases(cache(self.reference_auc), now_ms):
-            known = self._known(endpoint, result_name(case.window, case.model))
+            name = result_name(case.window, case.model)
+            known = read_document(self.store, Kind.PERFORMANCE, endpoint, name, PerformanceResult)
             if known is not None and known.judged:
                 continue
             result = judge(case, policy)
@@ -73,15 +72,6 @@ class PerformanceRun:
                 self.store.put(Kind.PERFORMANCE, endpoint, result.name, result.model_dump_json().encode())
                 found.append(result)
         return tuple(found)
-
-    def _known(self, endpoint: str, name: str) -> PerformanceResult | None:
-        content = self.store.get(Kind.PERFORMANCE, endpoint, name)
-        if content is None:
-            return None
-        try:
-            return PerformanceResult.model_validate_json(content)
-        except ValidationError as error:
-            raise Unavailable(f"The document {name} of {endpoint} is no result of a window.") from error
 
 
 def span_of(policy: DriftPolicy, now_ms: int) -> Span:

@@ -181,7 +181,7 @@ def read_report(
         match_days=policy.performance.match_days,
         cutoff=cutoff,
     )
-    with engine.open(question.tables, question.span, endpoint=policy.endpoint) as archive:
+    with engine.open(question.tables, question.opened, endpoint=policy.endpoint) as archive:
         answered, arrivals = question.answered(archive), question.arrivals(archive)
         coverage = question.coverage(archive, Span(span.start_ms, now_ms + 1))
         skipped = len(archive.skipped)

@@ -1,0 +1,138 @@
+"""What judges performance: the function that looks at what labels show, once a day, and where it announces what it finds.
+
+It reads the archive, the registry and model packages, and writes the monitoring's documents alone.
+"""
+
+from __future__ import annotations
+
+from aws_cdk import (
+    Duration,
+    aws_events as events,
+    aws_events_targets as targets,
+    aws_iam as iam,
+    aws_sns as sns,
+)
+from constructs import Construct
+
+from quicksilver.announcements import SOURCE
+from quicksilver.archive import OUTCOMES_PREFIX, PREDICTIONS_PREFIX
+from quicksilver.monitoring import MONITORING_PREFIX
+from stacks.config import Stage
+from stacks.constructs.artefact_bucket import PACKAGES
+from stacks.constructs.count_alarms import PERFORMANCE, CountAlarms
+from stacks.constructs.function import Function
+from stacks.constructs.layers import Layers
+from stacks.constructs.object_access import allow_objects
+from stacks.data_stack import DataStack
+
+SERVICE = "performance"
+
+
+class Performance(Construct):
+    """The performance function of one stage, its schedule and its alarms."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        stage: Stage,
+        data: DataStack,
+        layers: Layers,
+        bus: events.IEventBus,
+        topic: sns.ITopic,
+        drift_policies: str,
+        cutoffs: str,
+        region: str,
+    ) -> None:
+        """``drift_policies`` and ``cutoffs`` are JSON objects by endpoint."""
+        super().__init__(scope, id)
+        function = Function(
+            self,
+            "Handler",
+            stage=stage,
+            folder="performance",
+            service=SERVICE,
+            description=f"Quicksilver {stage.name}: estimate performance, and judge it when labels are ripe",
+            layers=layers,
+            log_key=data.predictions_key,
+            settings={
+                "stage": stage.name,
+                "region": region,
+                "drift_policies": drift_policies,
+                "cutoffs": cutoffs,
+                "archive_bucket": data.archive.bucket_name,
+                "registry_table": data.registry.table_name,
+                "models_bucket": data.models.bucket_name,
+                "event_bus": bus.event_bus_name,
+                "topic": topic.topic_arn,
+            },
+            # As much as an account has before it asks for more.
+            memory_mib=3_008,
+            # What of the archive a run reads is copied here first.
+            storage_mib=10_240,
+            timeout=Duration.minutes(15),
+        )
+        self._allow(function, data, bus, topic)
+        events.Rule(
+            self,
+            "EveryDay",
+            description="Performance is judged",
+            schedule=events.Schedule.rate(Duration.days(1)),
+            # The next day's run is the retry: labels are late by days anyway.
+            targets=[targets.LambdaFunction(function, retry_attempts=0)],
+        )
+        if not stage.emulated:  # an emulator takes no metrics out of logs, so they would never ring
+            CountAlarms(
+                self, "Counts", subject=SERVICE, dimensions={"service": SERVICE}, meanings=PERFORMANCE
+            )
+
+    def _allow(self, function: Function, data: DataStack, bus: events.IEventBus, topic: sns.ITopic) -> None:
+        for prefix in (PREDICTIONS_PREFIX, OUTCOMES_PREFIX):
+            allow_objects(
+                function.own_role,
+                actions=["s3:GetObject"],
+                bucket=data.archive,
+                prefix=prefix,
+                reason="It reads the predictions and the outcomes of every endpoint, in objects that Firehose names.",
+            )
+        allow_objects(
+            function.own_role,
+            actions=["s3:GetObject", "s3:PutObject"],
+            bucket=data.archive,
+            prefix=MONITORING_PREFIX,
+            reason="Documents are named by their windows; it reads what others found and adds what it finds.",
+        )
+        allow_objects(
+            function.own_role,
+            actions=["s3:GetObject"],
+            bucket=data.models,
+            prefix=PACKAGES,
+            reason="Any registered model version may have answered, and packages are stored by their SHA-256.",
+        )
+        function.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[data.archive.bucket_arn],
+                conditions={
+                    "StringLike": {
+                        "s3:prefix": [
+                            f"{prefix}*"
+                            for prefix in (PREDICTIONS_PREFIX, OUTCOMES_PREFIX, MONITORING_PREFIX)
+                        ]
+                    }
+                },
+            )
+        )
+        function.allow(["dynamodb:GetItem"], data.registry.table_arn)
+        function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.predictions_key.key_arn)
+        # The topic's key too.
+        function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.models_key.key_arn)
+        function.allow(["sns:Publish"], topic.topic_arn)
+        function.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["events:PutEvents"],
+                resources=[bus.event_bus_arn],
+                conditions={"StringEquals": {"events:source": SOURCE}},
+            )
+        )
