@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from quicksilver.aws.system import SystemClock
 from quicksilver.cli.archive import Engine, EngineOption
@@ -71,7 +72,7 @@ def run(stage: StageOption = "local", yes: YesOption = False, as_json: JsonOptio
     def render() -> Table:
         table = Table("endpoint", "what came of it")
         for endpoint, text in said.items():
-            table.add_row(endpoint, str(text))
+            table.add_row(endpoint, Text(str(text)))
         return table
 
     emit(said, as_json=as_json, render=render)

@@ -92,9 +92,8 @@ def _weeks(found: PerformanceReport) -> Table:
     names = ("predictions", "labels", "ripe", "AUC", "estimated", "KS", "Brier")
     table = Table(
         Column("week of", no_wrap=True),
-        Column("model version", overflow="fold"),
-        "role",
-        *(Column(name, justify="right") for name in names),
+        Column("arm", overflow="fold"),
+        *(Column(name, justify="right", no_wrap=True) for name in names),
     )
     for week in found.weeks:
         metrics = week.realised.metrics if week.realised else None
@@ -106,8 +105,7 @@ def _weeks(found: PerformanceReport) -> Table:
         )
         table.add_row(
             utc_iso(week.start_ms)[:10],
-            week.model,
-            week.role,
+            f"{week.model} {week.role}",
             f"{week.answered.predictions:,}",
             f"{week.labelled:,}",
             "" if week.ripeness is None else f"{week.ripeness:.0%}",
