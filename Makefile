@@ -33,7 +33,7 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 .DELETE_ON_ERROR:
 PEERS ?= fastapi flask mlserver bentoml
 
-.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-rollback bench-size sim sim-rollout sim-experiment sim-drift fuzz-kernel valgrind-kernel layers synth setup up down clean lock
+.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-rollback bench-size bench-train sim sim-rollout sim-experiment sim-drift fuzz-kernel valgrind-kernel layers synth setup up down clean lock
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -92,6 +92,10 @@ bench-rollback: setup  ## bad canaries and aborts on a local stage under load, b
 bench-size: setup  ## weigh a score function with its layers; writes build/figures/size.json
 	@$(PY) -m layers.build --quiet arm64 x86_64
 	@$(AT_HOME) $(PY) -m bench.size
+
+bench-train: setup  ## time and weigh the training of a candidate; writes build/figures/train.json (THREADS=1)
+	$(SAY) 'bench: the built-in trainer'
+	@$(AT_HOME) $(PY) -m bench.train $(if $(THREADS),--threads $(THREADS))
 
 sim: sim-rollout sim-experiment sim-drift  ## every simulation; writes build/figures/
 
