@@ -73,9 +73,7 @@ def _measured(place: Path, threads: int) -> dict[str, Any]:
     from quicksilver.retraining.training_set import read_training_set
     from quicksilver.tarball import read_archive, tar_bytes
 
-    champion = open_package(
-        read_archive(io.BytesIO((place / "champion.tar").read_bytes())).__getitem__
-    )
+    champion = open_package(read_archive(io.BytesIO((place / "champion.tar").read_bytes())).__getitem__)
     request = RetrainRequest.model_validate_json((place / "request.json").read_bytes())
     started = time.perf_counter()
     rows = read_training_set((place / "set.parquet").read_bytes(), champion.contract)
