@@ -135,6 +135,7 @@ def _write_world(place: Path, rows: int) -> None:
             "bagging_fraction": 0.8,
             "bagging_freq": 1,
             "seed": 7,
+            "num_threads": 1,
             "verbosity": -1,
         },
         lightgbm.Dataset(
@@ -163,7 +164,9 @@ def _write_world(place: Path, rows: int) -> None:
         ),
     )
     (place / "request.json").write_text(request.model_dump_json())
-    columns = {f"f{number}": np.ma.masked_invalid(vectors[:, number]) for number in range(FEATURES)}
+    columns: dict[str, Any] = {
+        f"f{number}": np.ma.masked_invalid(vectors[:, number]) for number in range(FEATURES)
+    }
     columns |= {"label": labels.astype(bool), "row": np.arange(rows)}
     values = ", ".join(f"f{number}" for number in range(FEATURES))
     with duckdb.connect() as connection:

@@ -27,5 +27,5 @@ def test_every_function_stays_small_enough_to_start_fast(target: str) -> None:
 
 @pytest.mark.parametrize("target", ["arm64", "x86_64"])
 def test_what_computes_and_draws_fits_into_lambda_too(target: str) -> None:
-    """Measured: 217 and 221 MiB."""
+    """Measured: 191 and 196 MiB."""
     assert sum(layer_sizes(target).values()) < (LAMBDA_LIMIT_MIB - 10) * 2**20
