@@ -26,6 +26,7 @@ from quicksilver.aws.kms_signer import KmsSigner
 from quicksilver.aws.registry_client import RegistryClient
 from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
+from quicksilver.aws.s3_monitoring import S3MonitoringStore
 from quicksilver.aws.s3_outcomes import S3OutcomeStore
 from quicksilver.aws.system import SystemClock, pause
 from quicksilver.errors import NotFound, Unavailable
@@ -183,6 +184,10 @@ class DeployedStage:
     @cached_property
     def outcomes(self) -> S3OutcomeStore:
         return S3OutcomeStore(self.client("s3"), self.outputs["ArchiveBucket"], SystemClock())
+
+    @cached_property
+    def monitoring(self) -> S3MonitoringStore:
+        return S3MonitoringStore(self.client("s3"), self.outputs["ArchiveBucket"])
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
         """Invoke a function with an event, as its caller on AWS would; returns what it returned.

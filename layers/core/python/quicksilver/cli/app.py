@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from quicksilver.cli import (
+    drift,
     experiment,
     invoke,
     local,
@@ -34,6 +35,7 @@ app.add_typer(route.app, name="route")
 app.add_typer(shadow.app, name="shadow")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(drift.app, name="drift")
 app.add_typer(outcomes.app, name="outcomes")
 app.add_typer(performance.app, name="performance")
 app.add_typer(registry.app, name="registry")

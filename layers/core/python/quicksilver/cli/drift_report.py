@@ -2,14 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from quicksilver.reports.drift import DriftReport, FeatureDrift, WindowLine
+from quicksilver.aws.deployed_stage import DeployedStage
+from quicksilver.cli.output import progress_bar
+from quicksilver.drift.models import ModelReader
+from quicksilver.drift.result import WindowResult
+from quicksilver.errors import NotFound
+from quicksilver.monitoring import Kind, Window, read_document
+from quicksilver.reports.drift import DriftReport, FeatureDrift, Reference, WindowLine, report
 
 FEATURES = 12
 """The features that are shown; the page and --json have all."""
+
+
+def read_report(
+    deployed: DeployedStage, endpoint: str, *, since_ms: int | None, until_ms: int | None
+) -> DriftReport:
+    """The report on the windows that were judged in a span (UTC epoch ms; None: all). Raises ``NotFound``, saying what
+    to do, where there are none, and ``Unavailable``."""
+    store = deployed.monitoring
+    since = Window(start_ms=since_ms, end_ms=since_ms).name if since_ms is not None else ""
+    names = list(store.names(Kind.DRIFT, endpoint, since=since))
+    results = []
+    with progress_bar("reading results") as advance:
+        for done, name in enumerate(names, 1):
+            result = read_document(store, Kind.DRIFT, endpoint, name, WindowResult)
+            if result and (until_ms is None or result.counts.window.end_ms <= until_ms):
+                results.append(result)
+            advance(done, len(names))
+    if not results:
+        error = NotFound(
+            f"No window of {endpoint} has been judged{' in that span' if since_ms or until_ms else ' yet'}."
+        )
+        error.add_note(f"Judge what is due with: quicksilver drift run --endpoint {endpoint}")
+        raise error
+    return report(results, _references(deployed, endpoint, results))
+
+
+def _references(
+    deployed: DeployedStage, endpoint: str, results: Sequence[WindowResult]
+) -> Mapping[str, Reference]:
+    """What the packages say of the model versions that answered; one that cannot be read is left out."""
+    models = ModelReader(deployed.artifacts, deployed.policy(endpoint).cutoff)
+    answered = {arm.model: arm.package_sha256 for result in results for arm in result.counts.arms}
+    found = ((model, models.binning(model, sha256)) for model, sha256 in answered.items())
+    return {model: binning for model, binning in found if binning is not None}
 
 
 def render(found: DriftReport) -> RenderableType:
