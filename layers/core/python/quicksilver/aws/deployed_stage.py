@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, Profi
 
 from quicksilver.aws.api import ApiClient, api_url
 from quicksilver.aws.athena import AthenaEngine
-from quicksilver.aws.clients import PARALLEL, STEADY
+from quicksilver.aws.clients import INVOKING, PARALLEL, STEADY
 from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
 from quicksilver.aws.dynamodb_rollup import DynamoDBRollupStore
@@ -197,7 +197,7 @@ class DeployedStage:
         """
         payload = json.dumps(event).encode()
         response = self._lambda(
-            function, lambda client: client.invoke(FunctionName=function, Payload=payload)
+            function, lambda client: client.invoke(FunctionName=function, Payload=payload), INVOKING
         )
         content: Mapping[str, Any] = json.loads(response["Payload"].read() or b"null")
         if "FunctionError" in response:
@@ -212,9 +212,9 @@ class DeployedStage:
         )
         return dict(response["Environment"]["Variables"])
 
-    def _lambda(self, function: str, call: Callable[[Any], Any]) -> Any:
+    def _lambda(self, function: str, call: Callable[[Any], Any], config: Config = STEADY) -> Any:
         try:
-            return call(self.client("lambda"))
+            return call(self.client("lambda", config))
         except ClientError as error:
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
                 raise NotFound(f"The stage {self.stage} has no function {function}.") from None
