@@ -24,6 +24,7 @@ ONE_VCPU_MIB = 1769
 """The memory at which Lambda gives one whole vCPU; scoring is single-threaded and wants exactly one."""
 
 LAMBDA_NAME_LIMIT = 64
+TRAINING_JOB_NAME_LIMIT = 63
 
 MAX_IDEMPOTENCY_HOURS = 30 * 24
 """An answer is kept to be asked for again, not as a record: that is the archive's."""
@@ -34,6 +35,9 @@ SEVEN_YEARS_DAYS = 2_557
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9]{1,15}")
 _ENDPOINT_NAME = re.compile(ENDPOINT_NAME_PATTERN)
 _RUNTIME = re.compile(r"python3\.\d+")
+_IMAGE = re.compile(
+    r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9._/-]+(:[\w.-]+|@sha256:[0-9a-f]{64})"
+)
 
 
 class ConfigError(Exception):
@@ -170,6 +174,52 @@ class Endpoint:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BuiltInTraining:
+    """A function trains LightGBM on the exported set, within the 15 minutes and the memory that Lambda gives it."""
+
+    memory_mib: int = 4_096
+
+    def __post_init__(self) -> None:
+        _require(
+            1_024 <= self.memory_mib <= 10_240,
+            f"Training with {self.memory_mib} MiB is not possible; it takes 1024 to 10240.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SageMakerTraining:
+    """A training job of ``image`` (its URI in ECR), which is stopped after ``hours``."""
+
+    image: str
+    instance_type: str = "ml.m6i.xlarge"
+    volume_gib: int = 50
+    hours: int = 6
+
+    def __post_init__(self) -> None:
+        _require(
+            _IMAGE.fullmatch(self.image) is not None,
+            f"{self.image!r} is no image in Amazon ECR, such as "
+            "111122223333.dkr.ecr.eu-central-1.amazonaws.com/risk-trainer:7.",
+        )
+        _require(
+            self.instance_type.startswith("ml."),
+            f"{self.instance_type!r} is no instance type of SageMaker, such as ml.m6i.xlarge.",
+        )
+        _require(1 <= self.volume_gib <= 16_384, f"A volume of {self.volume_gib} GiB must be 1 to 16384.")
+        _require(1 <= self.hours <= 120, f"A training of {self.hours} hours must be 1 to 120.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookTraining:
+    """An event asks whoever listens to train; an answer is waited for ``hours``."""
+
+    hours: int = 72
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.hours <= 24 * 30, f"A training of {self.hours} hours must be 1 to 720.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
     """One deployment of everything.
 
@@ -178,6 +228,7 @@ class Stage:
     API key; each endpoint's own throttle bounds the endpoint, ``outcomes_throttle`` the outcomes of one endpoint, which come by the thousand in a request, and
     ``registry_throttle`` the registry API.
     ``artefact_lock_days`` is how long no model package and no evidence can be deleted; 0 on an emulator.
+    ``training`` is what trains when a new model is asked for.
     ``rollup_period_seconds`` is what counts of arms are kept by. Never change it on a stage that has data: a record that is
     delivered again would be looked for in another period than it was counted in.
     """
@@ -190,6 +241,7 @@ class Stage:
     outcomes_throttle: Throttle = Throttle(rate_per_second=20, burst=40)
     artefact_lock_days: int = 0
     rollup_period_seconds: int = 60
+    training: BuiltInTraining | SageMakerTraining | WebhookTraining = BuiltInTraining()
     emulated: bool = False
     release: Release = Release.CANARY
     architecture: Architecture = Architecture.ARM64
@@ -229,6 +281,13 @@ class Stage:
             1 <= self.rollup_period_seconds <= 3_600 and 3_600 % self.rollup_period_seconds == 0,
             f"Stage {self.name} counts by periods of {self.rollup_period_seconds} s; they must divide an hour.",
         )
+        if isinstance(self.training, SageMakerTraining):
+            for name in names:
+                _require(
+                    len(f"{self.training_job_prefix}{name}-000000") <= TRAINING_JOB_NAME_LIMIT,
+                    f"Endpoint {name} makes names of training jobs longer than SageMaker's "
+                    f"{TRAINING_JOB_NAME_LIMIT} characters in stage {self.name}.",
+                )
         for endpoint in self.endpoints:
             _require(
                 self.emulated == (endpoint.provisioned_concurrency == 0),
@@ -242,9 +301,14 @@ class Stage:
         return "local" if self.emulated else self.architecture.value
 
     def function_name(self, service: str) -> str:
-        """The physical name of a function; ``service`` is ``score-<endpoint>``, ``redeliver``, ``registry``, ``rollup`` or
-        ``shadow``."""
+        """The physical name of a function; ``service`` is ``score-<endpoint>``, ``redeliver``, ``registry``, ``rollup``,
+        ``shadow`` and so on."""
         return f"quicksilver-{self.name}-{service}"
+
+    @property
+    def training_job_prefix(self) -> str:
+        """How the names of the stage's training jobs at SageMaker begin; a request's id follows."""
+        return f"quicksilver-{self.name}-"
 
     def registry_role_name(self, region: str) -> str:
         """The physical name of the registry function's role. Roles are the account's, not a region's."""

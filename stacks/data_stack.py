@@ -58,6 +58,7 @@ class DataStack(Stack):
             "Prediction records, in flight, archived and counted, answers kept under idempotency keys, and the logs",
         )
         self._let_logs_use(self.predictions_key)
+        self._let_deliveries_read(self.predictions_key)
         self.signing_key = self._signing_key()
 
         self.features = self._table("Features", key=self.features_key)
@@ -197,6 +198,20 @@ class DataStack(Stack):
                         )
                     }
                 },
+            )
+        )
+
+    def _let_deliveries_read(self, key: kms.Key) -> None:
+        """What Step Functions hands to the delivery of a machine's logs is encrypted with the machine's key.
+
+        https://docs.aws.amazon.com/step-functions/latest/dg/encryption-at-rest.html
+        """
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("delivery.logs.amazonaws.com")],
+                actions=["kms:Decrypt"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
             )
         )
 

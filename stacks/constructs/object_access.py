@@ -25,14 +25,16 @@ def allow_objects(
         arn = there.export_value(arn)
     objects = f"{arn}/{prefix}*"
     role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[objects]))
-    acknowledge(role, f"AwsSolutions-IAM5[Resource::{_flat(here.resolve(objects))}]", reason=reason)
+    acknowledge(
+        role, f"AwsSolutions-IAM5[Resource::{finding_resource(here.resolve(objects))}]", reason=reason
+    )
 
 
-def _flat(value: Any) -> str:
-    """A resolved ARN as cdk-nag writes it: the parts of a join in a row, an import by its export's name."""
+def finding_resource(value: Any) -> str:
+    """A resolved ARN as cdk-nag writes it in a finding: the parts of a join in a row, an import by its export's name."""
     match value:
         case {"Fn::Join": ["", [*parts]]}:
-            return "".join(_flat(part) for part in parts)
+            return "".join(finding_resource(part) for part in parts)
         case {"Fn::ImportValue": name}:
             return str(name)
         case {"Fn::GetAtt": [logical_id, attribute]}:

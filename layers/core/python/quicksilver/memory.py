@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from quicksilver.errors import Conflict, NotFound, Unavailable
 from quicksilver.history import Entry, Head
@@ -378,6 +379,9 @@ class MemoryObjectStore:
     def put(self, key: str, data: bytes) -> None:
         self._require()
         self.objects[key] = data
+
+    def put_file(self, key: str, path: Path) -> None:
+        self.put(key, path.read_bytes())
 
     def get(self, key: str) -> bytes | None:
         self._require()

@@ -43,6 +43,9 @@ class Kind(StrEnum):
     PERFORMANCE = "performance"  # performance.result.PerformanceResult, named by its window and model version
     ANNOUNCED = "announced"  # an event that the bus has taken, by the event's id
     RETRAIN = "retrain"  # retraining.request.RetrainRequest, by its id
+    RETRAINING = (
+        "retraining"  # retraining.execution.Execution, which has taken a request, by the request's id
+    )
 
 
 class DetailType(StrEnum):
@@ -51,6 +54,9 @@ class DetailType(StrEnum):
     DRIFT_DETECTED = "DriftDetected"
     PERFORMANCE_DEGRADED = "PerformanceDegraded"
     RETRAIN_REQUESTED = "RetrainRequested"
+    TRAINING_WANTED = (
+        "TrainingWanted"  # of a stage that trains elsewhere, with the token that the machine waits for
+    )
 
 
 class MonitoringStore(Protocol):

@@ -74,6 +74,11 @@ class OpenArchive(Protocol):
         """Run one SQL text. Raises ``InvalidQuery`` with the engine's own words, and ``Unavailable``."""
         ...
 
+    def batches(self, sql: str, rows: int) -> Iterator[Table]:
+        """The answer to one SQL text in its order, so many rows at a time, for answers that memory does not hold. Raises
+        as ``query`` does."""
+        ...
+
 
 class QueryEngine(Protocol):
     """SQL over the archive. ``slice_ms`` is the longest span of records that one query over all columns should be asked

@@ -138,6 +138,10 @@ class OutcomesSettings(BaseSettings):
 class TrainSettings(BaseSettings):
     """The function that trains a candidate on the set of a request."""
 
+
+class TrainingSetSettings(BaseSettings):
+    """The function that leaves the training set of a request in its workspace."""
+
     model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
 
     stage: Name
@@ -163,3 +167,19 @@ class PerformanceSettings(BaseSettings):
     event_bus: Name
     topic: Name
     """The ARN of the topic on which people are told."""
+    drift_policies: Annotated[dict[EndpointName, DriftPolicy], Field(min_length=1)]
+    """``policies/drift/<endpoint>.toml`` as they were at synth."""
+
+
+class CandidateSettings(BaseSettings):
+    """The function that gates what training has left, registers it and puts it in shadow."""
+
+    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
+
+    stage: Name
+    archive_bucket: Name
+    models_bucket: Name
+    registry_table: Name
+    registry_api_url: Name
+    policies: Annotated[dict[EndpointName, Policy], Field(min_length=1)]
+    """What a model package must show, by endpoint: ``policies/<endpoint>.toml`` as they were at synth."""

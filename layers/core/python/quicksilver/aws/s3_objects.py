@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quicksilver.errors import Unavailable
@@ -21,6 +23,14 @@ class S3ObjectStore:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
         except (BotoCoreError, ClientError) as error:
             raise Unavailable(f"{key} cannot be written: {_cause(error)}.") from error
+
+    def put_file(self, key: str, path: Path) -> None:
+        try:
+            self._client.upload_file(str(path), self._bucket, key)
+        except (BotoCoreError, ClientError, S3UploadFailedError) as error:
+            cause = error.__context__ if isinstance(error, S3UploadFailedError) else error
+            words = _cause(cause) if isinstance(cause, BotoCoreError | ClientError) else type(error).__name__
+            raise Unavailable(f"{key} cannot be written: {words}.") from error
 
     def get(self, key: str) -> bytes | None:
         try:

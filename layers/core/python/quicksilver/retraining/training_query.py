@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
+from quicksilver.drift_policy import DriftPolicy
 from quicksilver.instants import utc_iso
-from quicksilver.query import Span, text, timestamp
+from quicksilver.labelled import labelled
+from quicksilver.query import Span, text
 from quicksilver.retraining.request import TrainingSet
 
 TABLES = ("predictions", "outcomes")
 """What the query reads."""
 
-COLUMNS = ("prediction_id", "time", "vector", "label", "groups")
 
+def training_set(policy: DriftPolicy, fingerprint: str, span: Span, now_ms: int) -> TrainingSet:
+    """The training set of an endpoint's contract over a span of predictions, as a moment (UTC epoch ms) knows them.
 
-def training_set(endpoint: str, fingerprint: str, span: Span) -> TrainingSet:
-    """The training set of an endpoint's contract over a span of predictions.
-
-    A prediction is in it once, with the latest of its outcomes, in whatever model version answered it: vectors of one
-    fingerprint mean the same. A fallback has no vector and is left out.
+    A prediction is in it once, with the outcome that counts for it (``labelled``), in whatever model version answered it:
+    vectors of one fingerprint mean the same. What no model answered is left out.
     """
-    sql = f"""\
-WITH scored AS (
-    SELECT prediction_id, time, vector,
-        row_number() OVER (PARTITION BY prediction_id ORDER BY time DESC) AS copy
-    FROM predictions
-    WHERE endpoint = {text(endpoint)} AND fingerprint = {text(fingerprint)}
-        AND time >= {timestamp(span.start_ms)} AND time < {timestamp(span.end_ms)}
-        AND cardinality(vector) > 0
-), known AS (
-    SELECT prediction_id, label, groups,
-        row_number() OVER (PARTITION BY prediction_id ORDER BY time DESC) AS copy
-    FROM outcomes
-)
-SELECT scored.prediction_id, scored.time, scored.vector, known.label, known.groups
-FROM scored JOIN known ON known.prediction_id = scored.prediction_id
-WHERE scored.copy = 1 AND known.copy = 1
-ORDER BY scored.time, scored.prediction_id"""  # noqa: S608 - literals are written by ``text`` and ``timestamp``
+    known = labelled(
+        policy.endpoint,
+        span,
+        now_ms=now_ms,
+        match_days=policy.performance.match_days,
+        columns=("vector", "fingerprint", "degraded"),
+    )
+    sql = f"""{known}
+SELECT prediction_id, time, vector, label, groups, degraded
+FROM labelled
+WHERE label IS NOT NULL AND fingerprint = {text(fingerprint)} AND status <> 'fallback'
+ORDER BY time, prediction_id"""  # noqa: S608 - what ``labelled`` writes, and a literal that ``text`` writes
     return TrainingSet(
         start=utc_iso(span.start_ms), end=utc_iso(span.end_ms), fingerprint=fingerprint, sql=sql
     )

@@ -154,7 +154,7 @@ class Trigger:
             requested_by=who,
             reason=reason,
             evidence=evidence,
-            training_set=training_set(policy.endpoint, champion.fingerprint, span),
+            training_set=training_set(policy, champion.fingerprint, span, now_ms),
         )
 
     def _claim(self, request: RetrainRequest) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from quicksilver.errors import NotFound
@@ -19,6 +20,7 @@ class WorkFile(StrEnum):
     """The files of one request, in the order they are made."""
 
     SET = "set.parquet"  # the training set, as the query of the request answers it
+    FACTS = "set.json"  # what the set holds (``export.SetFacts``); it is written after it
     PACKAGE = "package.tar"  # the candidate
     EVALUATION = "evaluation.parquet"  # the rows it is judged on
     TRAINING = "training.json"  # what came of the training (``train.TrainingResult``), or why nothing could
@@ -30,6 +32,10 @@ class ObjectStore(Protocol):
 
     def put(self, key: str, data: bytes) -> None:
         """Keep an object in the place of the one under its key."""
+        ...
+
+    def put_file(self, key: str, path: Path) -> None:
+        """``put`` of a file's bytes, which memory need not hold."""
         ...
 
     def get(self, key: str) -> bytes | None: ...
@@ -48,6 +54,9 @@ class Workspace:
 
     def put(self, file: WorkFile, data: bytes) -> None:
         self.objects.put(self.key(file), data)
+
+    def put_file(self, file: WorkFile, path: Path) -> None:
+        self.objects.put_file(self.key(file), path)
 
     def find(self, file: WorkFile) -> bytes | None:
         return self.objects.get(self.key(file))
