@@ -53,6 +53,17 @@ class ArchiveDatabase:
         except duckdb.Error as error:
             raise InvalidQuery(str(error).strip()) from None
 
+    def batches(self, sql: str, rows: int) -> Iterator[Table]:
+        """The answer to one SQL text, so many rows at a time, with no other query in between. Of a text that orders its
+        rows everything is read before the first of them."""
+        try:
+            batch = self._answered(sql, fetched=lambda result: result.fetchmany(rows))
+            while batch.rows:
+                yield batch
+                batch = Table(batch.columns, tuple(self._connection.fetchmany(rows)))
+        except duckdb.Error as error:
+            raise InvalidQuery(str(error).strip()) from None
+
     def append(self, table: ArchiveTable, file: Path) -> None:
         """Add the records of a JSON Lines file in the database's own folder. Raises ``InvalidQuery``."""
         try:
@@ -61,12 +72,17 @@ class ArchiveDatabase:
             raise InvalidQuery(str(error).strip()) from None
         self._define(self._loaded[table.name])
 
-    def _answered(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Table:
+    def _answered(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        fetched: Callable[[duckdb.DuckDBPyConnection], list[Any]] = lambda result: result.fetchall(),
+    ) -> Table:
         """The answer, without what turns out to be no Parquet on the way: after a failure every byte is looked at, once."""
         try:
             result = self._connection.execute(sql, parameters)
             names = tuple(column[0] for column in result.description or ())
-            return Table(names, tuple(result.fetchall()))
+            return Table(names, tuple(fetched(result)))
         except duckdb.Error as error:
             if self._verified or not is_damage(error):
                 raise
@@ -74,7 +90,7 @@ class ArchiveDatabase:
         for each in self._loaded.values():
             if each.drop_broken():
                 self._define(each)
-        return self._answered(sql, parameters)
+        return self._answered(sql, parameters, fetched)
 
     def _define(self, loaded: Loaded) -> None:
         """Make the table a view with one row for each key, which costs nothing where no key is there twice."""
