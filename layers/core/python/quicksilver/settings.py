@@ -138,6 +138,13 @@ class OutcomesSettings(BaseSettings):
 class TrainSettings(BaseSettings):
     """The function that trains a candidate on the set of a request."""
 
+    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
+
+    stage: Name
+    archive_bucket: Name
+    models_bucket: Name
+    registry_table: Name
+
 
 class TrainingSetSettings(BaseSettings):
     """The function that leaves the training set of a request in its workspace."""
@@ -146,8 +153,8 @@ class TrainingSetSettings(BaseSettings):
 
     stage: Name
     archive_bucket: Name
-    models_bucket: Name
-    registry_table: Name
+    drift_policies: Annotated[dict[EndpointName, DriftPolicy], Field(min_length=1)]
+    """``policies/drift/<endpoint>.toml`` as they were at synth."""
 
 
 class PerformanceSettings(BaseSettings):
@@ -167,8 +174,6 @@ class PerformanceSettings(BaseSettings):
     event_bus: Name
     topic: Name
     """The ARN of the topic on which people are told."""
-    drift_policies: Annotated[dict[EndpointName, DriftPolicy], Field(min_length=1)]
-    """``policies/drift/<endpoint>.toml`` as they were at synth."""
 
 
 class CandidateSettings(BaseSettings):
