@@ -113,6 +113,18 @@ def test_a_query_is_started_waited_for_and_read_page_by_page() -> None:
     assert asked["QueryExecutionContext"] == {"Database": "quicksilver_dev"}
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 9])
+def test_a_large_answer_comes_in_batches_across_its_pages(rows: int) -> None:
+    pages: list[list[Row]] = [[("1",), ("2",), ("3",)], [("4",)], [("5",), ("6",), ("7",)]]
+    client = ScriptedAthena(pages=pages)
+    with engine(client).open(["predictions"]) as archive:
+        batches = [table.rows for table in archive.batches("select n from predictions", rows)]
+    assert [row for batch in batches for row in batch] == [(n,) for n in range(1, 8)]
+    assert [len(batch) for batch in batches[:-1]] == [rows] * (len(batches) - 1)
+    with engine(ScriptedAthena(pages=[[]])).open(["predictions"]) as archive:
+        assert list(archive.batches("select n from predictions", rows)) == []
+
+
 def test_only_the_partitions_of_a_span_and_an_endpoint_are_scanned() -> None:
     client = ScriptedAthena()
     with engine(client).open(["features", "outcomes"], SPAN, endpoint="card-fraud") as archive:

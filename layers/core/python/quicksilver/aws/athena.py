@@ -73,7 +73,7 @@ class AthenaEngine:
             }
             return with_tables(sql, relations, [VIEWS[name] for name in tables if name in VIEWS])
 
-        yield AthenaArchive(self._run, defined)
+        yield AthenaArchive(self._pages, defined)
 
     def _records(
         self, table: ArchiveTable, span: Span | None, endpoint: str | None, without: Sequence[str]
@@ -87,7 +87,8 @@ class AthenaEngine:
             without=[path for path in without if f"/{table.prefix}" in path],
         )
 
-    def _run(self, sql: str) -> Table:
+    def _pages(self, sql: str) -> Iterator[Table]:
+        """Run a text, and give its answer a page at a time; there is one page at least."""
         try:
             query = self._client.start_query_execution(
                 QueryString=sql,
@@ -95,7 +96,7 @@ class AthenaEngine:
                 WorkGroup=self._workgroup,
             )["QueryExecutionId"]
             self._wait_for(query)
-            return self._answer(query)
+            yield from self._answer(query)
         except ClientError as error:
             code, message = (error.response["Error"].get(name, "") for name in ("Code", "Message"))
             if code == "InvalidRequestException":
@@ -120,10 +121,9 @@ class AthenaEngine:
                 raise Unavailable(f"Athena did not answer within {self._patience_us // 1_000_000} s.")
             self._pause(POLL_SECONDS)
 
-    def _answer(self, query: str) -> Table:
+    def _answer(self, query: str) -> Iterator[Table]:
         names: tuple[str, ...] | None = None
         kinds: list[str] = []
-        rows: list[tuple[Any, ...]] = []
         for page in self._client.get_paginator("get_query_results").paginate(QueryExecutionId=query):
             found = [
                 [datum.get("VarCharValue") for datum in row["Data"]] for row in page["ResultSet"]["Rows"]
@@ -132,27 +132,45 @@ class AthenaEngine:
                 columns = page["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]
                 names, kinds = tuple(item["Name"] for item in columns), [item["Type"] for item in columns]
                 found = found[1:]  # the first row of the first page are the names
-            rows += [
+            rows = [
                 tuple(value_of(text, kind, name) for text, kind, name in zip(row, kinds, names, strict=True))
                 for row in found
             ]
-        return Table(names or (), tuple(rows))
+            yield Table(names, tuple(rows))
 
 
 class AthenaArchive:
     """The archive, open in Athena."""
 
-    def __init__(self, run: Callable[[str], Table], defined: Callable[[str, Sequence[str]], str]) -> None:
-        self._run = run
+    def __init__(
+        self, pages: Callable[[str], Iterator[Table]], defined: Callable[[str, Sequence[str]], str]
+    ) -> None:
+        self._pages = pages
         self._defined = defined
         self._without: list[str] = []
         self.skipped: list[Skipped] = []
         """Objects that a query found damaged. A line of JSON that is none is lost without a word: Athena does not tell."""
 
     def query(self, sql: str) -> Table:
+        pages = list(self._whole(sql))
+        return Table(pages[0].columns, tuple(row for page in pages for row in page.rows))
+
+    def batches(self, sql: str, rows: int) -> Iterator[Table]:
+        held: list[tuple[Any, ...]] = []
+        for page in self._whole(sql):
+            held += page.rows
+            while len(held) >= rows:
+                yield Table(page.columns, tuple(held[:rows]))
+                del held[:rows]
+        if held:
+            yield Table(page.columns, tuple(held))
+
+    def _whole(self, sql: str) -> Iterator[Table]:
+        """The answer's pages, asked for again without each object that is found damaged. A query fails before its first page."""
         while True:
             try:
-                return self._run(self._defined(sql, self._without))
+                yield from self._pages(self._defined(sql, self._without))
+                return
             except (InvalidQuery, Unavailable) as error:
                 damaged = _DAMAGED.search(str(error))
                 if not damaged or damaged[1] in self._without or len(self._without) == MOST_SKIPPED:

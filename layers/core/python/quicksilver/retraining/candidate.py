@@ -18,7 +18,7 @@ from quicksilver.gates.policy import Policy
 from quicksilver.gates.report import GateReport, Outcome
 from quicksilver.gates.run import Champion
 from quicksilver.model_version import ModelVersion, State
-from quicksilver.package import Package, open_package
+from quicksilver.package import MODEL, Package, open_package
 from quicksilver.package_files import read_package
 from quicksilver.ports import ArtifactStore, Clock, RegistryStore
 from quicksilver.retraining.ending import Ending, EndingKind
@@ -100,7 +100,7 @@ class Candidates:
             if made == (package.sha256, champion.package_sha256, policy.sha256):
                 return report
         sha256 = champion.package_sha256
-        rival = open_package(lambda name: self.artifacts.get(sha256, name), sha256, scoring_only=True)
+        rival = open_package(lambda name: self.artifacts.get(sha256, name), sha256, only=[MODEL])
         evaluation = workspace.get(WorkFile.EVALUATION)
         report = self.gate(package, evaluation, policy, Champion(champion.model, rival), self.clock)
         workspace.put(WorkFile.REPORT, report.canonical_json)
