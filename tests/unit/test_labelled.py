@@ -190,6 +190,14 @@ def test_predictions_are_counted_by_window_model_role_and_bin() -> None:
     assert counts.square[GOOD, 0] == pytest.approx(0.04, abs=1e-9)
 
 
+def test_the_cutoff_is_taken_to_its_last_digit() -> None:
+    cutoff = 0.123456789012345
+    predictions = [prediction(1, 0, "a", score=cutoff), prediction(2, 0, "b", score=cutoff - 1e-15)]
+    with archive_of(predictions, []).open(["predictions", "outcomes"]) as opened:
+        ((_, answered),) = question(cutoff=cutoff).answered(opened).items()
+    assert (answered.approved, answered.declined) == (1, 1)
+
+
 def test_bins_rise_with_the_scores_from_one_end_to_the_other() -> None:
     scores = [0.0, *expit(np.linspace(-18, 18, 40)).tolist(), 1.0]
     predictions = [

@@ -186,7 +186,7 @@ SELECT
     model,
     role,
     CAST(floor(ln(odds_of / (1e0 - odds_of)) / {BIN_WIDTH:e}) AS BIGINT) AS score_bin,
-    score < {self.cutoff:e} AS approved,
+    score < {self.cutoff:.17e} AS approved,
     label,
     count(*) AS row_count,
     sum(CAST(round(score * 1e9) AS BIGINT)) AS score_sum,
