@@ -93,14 +93,25 @@ class ArchiveDatabase:
         return self._answered(sql, parameters, fetched)
 
     def _define(self, loaded: Loaded) -> None:
-        """Make the table a view with one row for each key, which costs nothing where no key is there twice."""
-        table = loaded.table
+        """Make the table a view with one row for each key. Only keys that are there twice are made one again in each query:
+        they are few, and a window over all vectors is dear."""
+        table, copied = loaded.table, f"{loaded.table.name}_copied"
         key = ", ".join(table.key)
-        self._connection.execute(f"CREATE OR REPLACE VIEW {table.name} AS {loaded.relation()}")
-        copies = f"SELECT 1 FROM {table.name} GROUP BY {key} HAVING count(*) > 1 LIMIT 1"  # noqa: S608
-        if self._answered(copies).rows:
-            relation = one_per_key(table, loaded.relation())
-            self._connection.execute(f"CREATE OR REPLACE VIEW {table.name} AS {relation}")
+        self._view(table.name, loaded.relation())
+        copies = f"SELECT {key} FROM {table.name} GROUP BY ALL HAVING count(*) > 1"  # noqa: S608
+        self._answered(f"CREATE OR REPLACE TABLE {copied} AS {copies}")
+        if not self._answered(f"SELECT 1 FROM {copied} LIMIT 1").rows:  # noqa: S608
+            return
+        if not {*table.key} <= {*table.columns}:
+            self._view(table.name, one_per_key(table, loaded.relation()))
+            return
+        names = ", ".join(table.columns)
+        once = f"SELECT {names} FROM ({loaded.relation()}) ANTI JOIN {copied} USING ({key})"  # noqa: S608
+        again = f"SELECT * FROM ({loaded.relation()}) SEMI JOIN {copied} USING ({key})"  # noqa: S608
+        self._view(table.name, f"{once} UNION ALL {one_per_key(table, again)}")
+
+    def _view(self, name: str, sql: str) -> None:
+        self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS {sql}")
 
 
 class DuckDBEngine:
