@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from quicksilver.drift.result import Aspect, Finding, WindowResult
+from quicksilver.drift.window_judge import Judged
 from quicksilver.report_page import Badge, Cell, PageTable, Picture, Section, render_page
 from quicksilver.reports.drift import (
     DriftReport,
@@ -54,6 +55,11 @@ _ABOUT_RANK = (
 def drift_page(results: Sequence[WindowResult], references: Mapping[str, Reference]) -> str:
     """The page on these windows of one endpoint; see ``drift.report``. Raises ``NotFound`` where there are none."""
     return render_drift(report(results, references))
+
+
+def judged_page(judged: Judged) -> str:
+    """The page of a window that was just judged, after those it was compared with."""
+    return drift_page([*judged.earlier, judged.result], judged.binnings)
 
 
 def render_drift(found: DriftReport) -> str:
