@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from quicksilver.archive import PREDICTIONS
 from quicksilver.contract import Contract
-from quicksilver.errors import InvalidQuery
 from quicksilver.frame import Encoded
 from quicksilver.memory import MemoryArtifactStore
 from quicksilver.package import CONTRACT, MANIFEST, REFERENCE, REQUIRED_FILES, seal, sha256_hex
 from quicksilver.prediction import PredictionRecord
 from quicksilver.profile import ReferenceProfile
 from quicksilver.profile_builder import build_profile
-from quicksilver.query import OpenArchive, Skipped, Span, Table
+from quicksilver.query import OpenArchive, Span
+from quicksilver.sql.engine import DuckDBEngine
+from tests.archives import LinesArchive
 
 
 def contract(*, default_channel: str | None = None, **changes: Any) -> Contract:
@@ -79,48 +78,21 @@ def put_model(artifacts: MemoryArtifactStore, by: Contract, profile: ReferencePr
 
 
 class RecordEngine:
-    """The query port over records that are given: JSON Lines in a folder, read by DuckDB; duplicates once."""
+    """The query port over records that are given, and lines that are none; it counts how often it was opened."""
 
     def __init__(
-        self,
-        folder: Path,
-        records: Sequence[PredictionRecord] = (),
-        *,
-        slice_ms: int | None = None,
-        skipped: Sequence[Skipped] = (),
+        self, folder: Path, records: Sequence[PredictionRecord] = (), *, slice_ms: int | None = None
     ) -> None:
-        self.folder, self.records = folder, list(records)
+        self._folder = folder
+        self.records = list(records)
+        self.broken: list[str] = []
         self.slice_ms: int | None = slice_ms
-        self.skipped = skipped
         self.opened = 0
 
-    @contextmanager
     def open(
         self, tables: Sequence[str], span: Span | None = None, *, endpoint: str | None = None
-    ) -> Iterator[OpenArchive]:
+    ) -> AbstractContextManager[OpenArchive]:
         self.opened += 1
-        file = self.folder / "predictions.jsonl"
-        file.write_text("".join(record.model_dump_json() + "\n" for record in self.records))
-        columns = ", ".join(f"'{name}': '{kind}'" for name, kind in PREDICTIONS.columns.items())
-        with duckdb.connect() as connection:
-            connection.execute("CREATE MACRO element_at(list, place) AS list_extract(list, place)")
-            connection.execute("CREATE MACRO cardinality(list) AS len(list)")
-            connection.execute("CREATE MACRO sequence(first, last) AS generate_series(first, last)")
-            source = f"read_json('{file}', format = 'newline_delimited', columns = {{{columns}}})"
-            connection.execute(
-                f"CREATE TABLE predictions AS SELECT DISTINCT ON (prediction_id) * FROM {source}"  # noqa: S608
-            )
-            yield _Open(connection, self.skipped)
-
-
-class _Open:
-    def __init__(self, connection: duckdb.DuckDBPyConnection, skipped: Sequence[Skipped]) -> None:
-        self._connection = connection
-        self.skipped = skipped
-
-    def query(self, sql: str) -> Table:
-        try:
-            result = self._connection.execute(sql)
-        except duckdb.Error as error:
-            raise InvalidQuery(str(error)) from None
-        return Table(tuple(column[0] for column in result.description or ()), tuple(result.fetchall()))
+        lines = [*(record.model_dump_json() for record in self.records), *self.broken]
+        engine = DuckDBEngine(LinesArchive(predictions=lines), self._folder)
+        return engine.open(tables, span, endpoint=endpoint)

@@ -22,7 +22,6 @@ from quicksilver.memory import MemoryArtifactStore
 from quicksilver.monitoring import Window
 from quicksilver.prediction import PredictionRecord, Status
 from quicksilver.profile import CategoryHistogram, NumericHistogram
-from quicksilver.query import Skipped
 from quicksilver.routing import Role
 from tests.drift_archive import RecordEngine, Reference, contract, put_model
 from tests.prediction_records import prediction_record
@@ -286,9 +285,13 @@ def test_an_empty_window_counts_to_nothing(tmp_path: Path) -> None:
     assert (found.archived, found.fallbacks, found.arms, found.segments) == (0, 0, (), ())
 
 
-def test_objects_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    found = counted(tmp_path, [record()], skipped=[Skipped("b", "not JSON"), Skipped("a", "not JSON")])
-    assert (found.archived, found.skipped) == (1, ("a", "b"))
+def test_an_object_with_lines_that_are_no_records_is_named_and_the_others_count(tmp_path: Path) -> None:
+    engine = RecordEngine(tmp_path, [record()])
+    engine.broken = ["{half a rec"]
+    counter = WindowCounter("card-fraud", engine, ModelReader(ARTIFACTS, CUTOFF))
+    found = counter.count(WINDOW, rolled_up=None)
+    assert (found.archived, found.skipped) == (1, ("predictions/card-fraud/2025/10/09/08/predictions",))
+    assert counter.archived(WINDOW) == (1, found.skipped)
 
 
 def test_a_store_that_does_not_answer_is_no_missing_profile(tmp_path: Path) -> None:

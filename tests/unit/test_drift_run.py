@@ -30,7 +30,6 @@ from quicksilver.memory import (
 from quicksilver.metrics import Metric
 from quicksilver.monitoring import Kind, Window
 from quicksilver.prediction import PredictionRecord
-from quicksilver.query import Skipped
 from quicksilver.rollup_counts import ArmCounts, ArmKey, Lane, LaneKey
 from quicksilver.routing import Role
 from tests.drift_archive import RecordEngine, Reference, contract, put_model
@@ -461,13 +460,13 @@ def test_a_feature_that_is_gone_from_the_vectors_is_missing(world: World) -> Non
 
 
 def test_an_object_that_cannot_be_read_is_skipped_counted_and_said(world: World) -> None:
-    world.engine.skipped = [Skipped("predictions/card-fraud/2024/10/04/00/x", "not JSON")]
+    world.engine.broken = ["{half a rec"]
     result = judged(world, world.traffic(START_MS))
     assert result.counts.archived == ROWS
     assert any("1 objects of the archive could not be read" in note for note in result.notes)
     assert world.metrics.counts[Metric.ARCHIVE_OBJECTS_SKIPPED] == 3
     # Repaired, it is counted with the rest.
-    world.engine.skipped = []
+    world.engine.broken = []
     world.clock.advance_ms(HOUR_MS)
     world.run()
     assert (world.results()[0].revision, world.results()[0].counts.skipped) == (2, ())

@@ -143,13 +143,14 @@ def causes_sql(endpoint: str, span: Span) -> str:
     """Rows ``(model, feature, cause, answers)``.
 
     By the places in ``degraded``, and not UNNEST(degraded): that gives a column for each member in Trino, and one struct in
-    DuckDB. Trino's ``sequence(1, 0)`` has two members, so answers with nothing degraded are left out before.
+    DuckDB. Trino's ``sequence(1, 0)`` has two members, so answers with nothing degraded are left out before; DuckDB counts a list's members
+    unsigned.
     """
     return (
         "SELECT model, feature, cause, count(*) FROM ("  # noqa: S608 - our own names
         "SELECT model, element_at(degraded, place).feature AS feature, element_at(degraded, place).cause AS cause "
         f"FROM (SELECT model, degraded FROM {_answers(endpoint, span)} AND cardinality(degraded) > 0) "
-        "CROSS JOIN UNNEST(sequence(1, cardinality(degraded))) AS places (place)"
+        "CROSS JOIN UNNEST(sequence(1, CAST(cardinality(degraded) AS BIGINT))) AS places (place)"
         ") WHERE feature IS NOT NULL GROUP BY model, feature, cause"
     )
 
