@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from quicksilver.contract import ENDPOINT_NAME_PATTERN
-from quicksilver.settings import AFTER_ANSWER_SECONDS
+from quicksilver.settings import AFTER_ANSWER_SECONDS, Engine
 
 GATEWAY_TIMEOUT_SECONDS = 29
 """API Gateway gives up after 29 s; a function that may run longer would answer nobody."""
@@ -231,6 +231,8 @@ class Stage:
     ``training`` is what trains when a new model is asked for.
     ``rollup_period_seconds`` is what counts of arms are kept by. Never change it on a stage that has data: a record that is
     delivered again would be looked for in another period than it was counted in.
+    ``analysis_engine`` is what answers SQL over the archive when windows are judged: DuckDB within the function, until a
+    window is more than its disk holds.
     """
 
     name: str
@@ -242,6 +244,7 @@ class Stage:
     artefact_lock_days: int = 0
     rollup_period_seconds: int = 60
     training: BuiltInTraining | SageMakerTraining | WebhookTraining = BuiltInTraining()
+    analysis_engine: Engine = Engine.DUCKDB
     emulated: bool = False
     release: Release = Release.CANARY
     architecture: Architecture = Architecture.ARM64
@@ -288,6 +291,10 @@ class Stage:
                     f"Endpoint {name} makes names of training jobs longer than SageMaker's "
                     f"{TRAINING_JOB_NAME_LIMIT} characters in stage {self.name}.",
                 )
+        _require(
+            not self.emulated or self.analysis_engine is Engine.DUCKDB,
+            f"Stage {self.name} asks Athena, which an emulator does not have.",
+        )
         for endpoint in self.endpoints:
             _require(
                 self.emulated == (endpoint.provisioned_concurrency == 0),
@@ -394,6 +401,8 @@ def _prod() -> Stage:
         ),
         client_throttle=Throttle(rate_per_second=2_000, burst=2_000),
         log_retention=LogRetention.ONE_YEAR,
+        # Two thousand requests a second are more in a day than a function's disk holds.
+        analysis_engine=Engine.ATHENA,
         artefact_lock_days=SEVEN_YEARS_DAYS,
     )
 

@@ -12,6 +12,7 @@ from aws_cdk import Stack
 from constructs import Construct
 
 from stacks.config import Stage
+from stacks.constructs.drift import Drift
 from stacks.constructs.layers import LAYERS_ROOT, Layers
 from stacks.constructs.performance import Performance
 from stacks.control_stack import ControlStack
@@ -53,4 +54,14 @@ class MonitoringStack(Stack):
             drift_policies=self._policies,
             cutoffs=cutoffs_json(stage, policies_root),
             region=self.region,
+        )
+        Drift(
+            self,
+            "Drift",
+            stage=stage,
+            data=data,
+            control=control,
+            layers=self._layers,
+            policies=self._policies,
+            cutoffs=cutoffs_json(stage, policies_root),
         )

@@ -28,7 +28,9 @@ SCRIPT = """
 import importlib, json, sys
 sys.path.insert(0, sys.argv[1])
 handler = importlib.import_module("handler")
-context = type("Context", (), {"function_version": "7"})()
+context = type(
+    "Context", (), {"function_version": "7", "get_remaining_time_in_millis": lambda _: 900_000}
+)()
 answers = [handler.lambda_handler(json.loads(event), context) for event in sys.argv[2:]]
 print(json.dumps({"modules": sorted(sys.modules), "answers": answers}))
 """

@@ -29,6 +29,14 @@ ROLLOUT = {
     Metric.ANNOUNCEMENTS_FAILED: "what the registry's history says is not announced to its end; nothing is lost",
 }
 
+DRIFT = {
+    Metric.DRIFT_RUN_FAILED: "an endpoint's windows could not be judged to the last; the next run goes on there",
+    Metric.ARCHIVE_OBJECTS_SKIPPED: "objects of the archive cannot be read, and what they hold is in no window; results name them",
+    Metric.RETRAIN_TRIGGER_FAILED: "nobody could decide whether an endpoint needs a new model; the next run tries again",
+    Metric.ANNOUNCEMENTS_FAILED: "what was found is not announced to its end; nothing is lost",
+}
+"""A window with an alarm is no failure: it is announced, and rings nothing here."""
+
 SHADOW = {
     Metric.ROUTE_REFRESH_FAILED: "a route cannot be read; its endpoint's records are scored by the last one read, or not at all",
     Metric.SHADOW_RECORDS_UNREADABLE: "records on the stream are no prediction records, and get no score; the log says which",

@@ -37,6 +37,8 @@ def finding_resource(value: Any) -> str:
             return "".join(finding_resource(part) for part in parts)
         case {"Fn::ImportValue": name}:
             return str(name)
+        case {"Ref": name}:
+            return f"<{name}>"
         case {"Fn::GetAtt": [logical_id, attribute]}:
             return f"<{logical_id}.{attribute}>"
         case _:

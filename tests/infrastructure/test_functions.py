@@ -17,6 +17,8 @@ from layers.provenance import MARKER
 from quicksilver.drift_policy import DriftPolicy
 from quicksilver.gates.policy import Policy
 from quicksilver.settings import (
+    DriftSettings,
+    Engine,
     OutcomesSettings,
     PerformanceSettings,
     RedeliverSettings,
@@ -32,6 +34,7 @@ from tests.infrastructure.conftest import ROOT, Synthesized, synthesize
 
 PREFIX = "QUICKSILVER_"
 SETTINGS: Mapping[str, type[BaseSettings]] = {
+    "drift": DriftSettings,
     "outcomes": OutcomesSettings,
     "performance": PerformanceSettings,
     "redeliver": RedeliverSettings,
@@ -71,6 +74,7 @@ def test_there_is_one_score_function_per_endpoint_and_one_for_each_other_thing(
     assert set(functions(every_stage)) == {
         "score-card-fraud",
         "score-credit-line",
+        "drift",
         "outcomes",
         "performance",
         "redeliver",
@@ -390,6 +394,18 @@ SCORING = LOGGING | {
 }
 
 
+ATHENA = {
+    "athena:GetQueryExecution",
+    "athena:GetQueryResults",
+    "athena:StartQueryExecution",
+    "athena:StopQueryExecution",
+    "glue:GetDatabase",
+    "glue:GetPartitions",
+    "glue:GetTable",
+    "s3:GetBucketLocation",
+}
+"""What judging by Athena takes besides."""
+
 KEEPING = {"dynamodb:PutItem", "dynamodb:DeleteItem"}
 """What an endpoint with idempotency keys may do besides, on their table alone."""
 
@@ -434,6 +450,10 @@ def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> N
             f"Score{name}Role": SCORING | (KEEPING if endpoint.idempotency_hours else set())
             for name, endpoint in zip(("CardFraud", "CreditLine"), every_stage.stage.endpoints, strict=True)
         },
+        "DriftHandlerRole": LOGGING
+        | {"dynamodb:GetItem", "dynamodb:Query", "events:PutEvents", "kms:Decrypt", "kms:GenerateDataKey"}
+        | {"s3:GetObject", "s3:ListBucket", "s3:PutObject", "sns:Publish"}
+        | (ATHENA if every_stage.stage.analysis_engine is Engine.ATHENA else set()),
         "OutcomesRole": LOGGING | {"kms:GenerateDataKey", "s3:PutObject"},
         "PerformanceHandlerRole": LOGGING
         | {"dynamodb:GetItem", "kms:Decrypt", "kms:GenerateDataKey", "events:PutEvents", "sns:Publish"}
@@ -494,6 +514,12 @@ def test_wildcards_end_a_prefix_of_objects_and_stand_nowhere_else(every_stage: S
         "/predictions/*",
         "/failed/*",
         "/shadow/*",
+        *(
+            # Any table of the stage's own database, and Athena's answers.
+            {f":table/quicksilver_{every_stage.stage.name}/*", "/athena-results/*"}
+            if every_stage.stage.analysis_engine is Engine.ATHENA
+            else set()
+        ),
     }
 
 

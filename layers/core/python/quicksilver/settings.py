@@ -6,9 +6,10 @@ model: a function that starts is a function that is configured.
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from quicksilver.contract import EndpointName
@@ -123,6 +124,45 @@ class RolloutSettings(BaseSettings):
     event_bus: Name
     topic: Name
     """The ARN of the topic on which people are told."""
+
+
+class Engine(StrEnum):
+    """What answers SQL over the archive, where a stage chooses."""
+
+    DUCKDB = "duckdb"  # within the function, from a copy of what is needed
+    ATHENA = "athena"
+
+
+class DriftSettings(BaseSettings):
+    """The function that judges the windows of one stage's endpoints."""
+
+    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
+
+    stage: Name
+    drift_policies: Annotated[dict[EndpointName, DriftPolicy], Field(min_length=1)]
+    """``policies/drift/<endpoint>.toml`` as they were at synth."""
+    cutoffs: Annotated[dict[EndpointName, Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
+    """The decision cut-off of each endpoint, from ``policies/<endpoint>.toml`` as they were at synth."""
+    archive_bucket: Name
+    models_bucket: Name
+    registry_table: Name
+    rollup_table: Name
+    event_bus: Name
+    topic: Name
+    """The ARN of the topic on which people are told."""
+    engine: Engine = Engine.DUCKDB
+    athena_workgroup: str = ""
+    athena_database: str = ""
+    duckdb_memory_mib: Annotated[int, Field(ge=128)] = 1_000
+    """What DuckDB may hold in memory; the rest is on the function's disk."""
+
+    @model_validator(mode="after")
+    def _has_what_it_names(self) -> Self:
+        if self.engine is Engine.ATHENA and not (self.athena_workgroup and self.athena_database):
+            raise ValueError("the engine athena needs athena_workgroup and athena_database")
+        if strangers := self.drift_policies.keys() - self.cutoffs.keys():
+            raise ValueError(f"cutoffs has none of {', '.join(sorted(strangers))}")
+        return self
 
 
 class OutcomesSettings(BaseSettings):

@@ -1,0 +1,219 @@
+"""What watches for drift: the function that judges every endpoint's windows each hour, by the archive and the registry.
+
+It reads predictions and packages, writes the monitoring's own documents, and tells what it found on the control stack's bus
+and topic. It changes nothing else: a new model is asked for by a document and an event.
+"""
+
+from __future__ import annotations
+
+import json
+
+from aws_cdk import (
+    Duration,
+    Stack,
+    aws_cloudwatch as cloudwatch,
+    aws_events as events,
+    aws_events_targets as targets,
+    aws_iam as iam,
+)
+from constructs import Construct
+
+from quicksilver.announcements import SOURCE
+from quicksilver.archive import PREDICTIONS_PREFIX
+from quicksilver.archive_catalog import RESULTS_PREFIX
+from quicksilver.metrics import NAMESPACE, Metric
+from quicksilver.monitoring import MONITORING_PREFIX
+from quicksilver.settings import Engine
+from stacks.config import Stage
+from stacks.constructs.artefact_bucket import PACKAGES
+from stacks.constructs.compliance import acknowledge
+from stacks.constructs.count_alarms import DRIFT, CountAlarms
+from stacks.constructs.function import Function
+from stacks.constructs.layers import Layers
+from stacks.constructs.object_access import allow_objects, finding_resource
+from stacks.control_stack import ControlStack
+from stacks.data_stack import DataStack
+
+SERVICE = "drift"
+
+MEMORY_MIB = 3_008
+"""DuckDB's own 1,000 MiB, its buffers beyond that limit, Python with the analysis layer, and the pictures of a page: a window
+of ten million rows was measured below 1.5 GiB (``make bench-drift``). Memory is also what Lambda gives CPU by: nearly two."""
+
+DUCKDB_MEMORY_MIB = 1_000
+
+STORAGE_MIB = 10_240
+"""A window's objects are copied beside the database and what it spills: ten million predictions of 40 features are some 6 GB
+of Parquet with their contributions. It is Lambda's most; a stage with more asks Athena."""
+
+
+class Drift(Construct):
+    """The drift function of one stage, its schedule and its alarms."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        stage: Stage,
+        data: DataStack,
+        control: ControlStack,
+        layers: Layers,
+        policies: str,
+        cutoffs: str,
+    ) -> None:
+        super().__init__(scope, id)
+        self._stage = stage
+        athena = stage.analysis_engine is Engine.ATHENA
+        tables = data.archive_tables
+        self._function = function = Function(
+            self,
+            "Handler",
+            stage=stage,
+            folder="drift",
+            service=SERVICE,
+            description=f"Quicksilver {stage.name}: judge every endpoint's windows, and tell of drift",
+            layers=layers,
+            log_key=data.predictions_key,
+            settings={
+                "stage": stage.name,
+                "drift_policies": policies,
+                "cutoffs": cutoffs,
+                "archive_bucket": data.archive.bucket_name,
+                "models_bucket": data.models.bucket_name,
+                "registry_table": data.registry.table_name,
+                "rollup_table": data.rollup.table_name,
+                "event_bus": control.bus.event_bus_name,
+                "topic": control.topic.topic_arn,
+                "engine": stage.analysis_engine.value,
+                "duckdb_memory_mib": str(DUCKDB_MEMORY_MIB),
+                **(
+                    {"athena_workgroup": tables.workgroup.name, "athena_database": tables.name}
+                    if athena
+                    else {}
+                ),
+            },
+            memory_mib=MEMORY_MIB,
+            storage_mib=None if athena else STORAGE_MIB,
+            # Lambda's most: a run goes through what is due for as long as there is time, and the next one goes on.
+            timeout=Duration.minutes(15),
+        )
+        self._allow_reading(data)
+        self._allow_telling(data, control)
+        if athena:
+            self._allow_athena(data)
+        events.Rule(
+            self,
+            "EveryHour",
+            description="Windows of predictions are judged",
+            schedule=events.Schedule.rate(Duration.hours(1)),
+            # The next hour's run is the retry. Two at once do no harm, so no concurrency is kept for it.
+            targets=[targets.LambdaFunction(function, retry_attempts=0)],
+        )
+        if not stage.emulated:  # an emulator takes no metrics out of logs, so they would never ring
+            CountAlarms(self, "Counts", subject="drift", dimensions={"service": SERVICE}, meanings=DRIFT)
+            self._nobody_judges_alarm(json.loads(policies))
+
+    def _allow_reading(self, data: DataStack) -> None:
+        function = self._function
+        function.allow(["dynamodb:GetItem", "dynamodb:Query"], data.registry.table_arn)
+        function.allow(["dynamodb:Query"], data.rollup.table_arn)
+        allow_objects(
+            function.own_role,
+            actions=["s3:GetObject"],
+            bucket=data.models,
+            prefix=PACKAGES,
+            reason="Any model version may have answered, and packages are stored by their SHA-256.",
+        )
+        allow_objects(
+            function.own_role,
+            actions=["s3:GetObject"],
+            bucket=data.archive,
+            prefix=PREDICTIONS_PREFIX,
+            reason="Firehose chooses the names of the objects that a window's records are in.",
+        )
+        allow_objects(
+            function.own_role,
+            actions=["s3:GetObject", "s3:PutObject"],
+            bucket=data.archive,
+            prefix=MONITORING_PREFIX,
+            reason="Each window, page, request and announcement is an object of its own name.",
+        )
+        function.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[data.archive.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": [f"{PREDICTIONS_PREFIX}*", f"{MONITORING_PREFIX}*"]}},
+            )
+        )
+        function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.predictions_key.key_arn)
+
+    def _allow_telling(self, data: DataStack, control: ControlStack) -> None:
+        function = self._function
+        # The topic's key, and the one that packages are encrypted with.
+        function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.models_key.key_arn)
+        function.allow(["sns:Publish"], control.topic.topic_arn)
+        function.add_to_role_policy(
+            iam.PolicyStatement(
+                actions=["events:PutEvents"],
+                resources=[control.bus.event_bus_arn],
+                conditions={"StringEquals": {"events:source": SOURCE}},
+            )
+        )
+
+    def _allow_athena(self, data: DataStack) -> None:
+        """The verbs of "Fine-grained access to databases and tables in the AWS Glue Data Catalog" and of queries in one
+        workgroup (Amazon Athena User Guide)."""
+        function, stack, tables = self._function, Stack.of(self), data.archive_tables
+        function.allow(
+            [
+                "athena:StartQueryExecution",
+                "athena:GetQueryExecution",
+                "athena:GetQueryResults",
+                "athena:StopQueryExecution",
+            ],
+            stack.format_arn(service="athena", resource="workgroup", resource_name=tables.workgroup.name),
+        )
+        glue = [
+            stack.format_arn(service="glue", resource="catalog"),
+            stack.format_arn(service="glue", resource="database", resource_name=tables.name),
+            every_table := stack.format_arn(
+                service="glue", resource="table", resource_name=f"{tables.name}/*"
+            ),
+        ]
+        function.allow(["glue:GetDatabase", "glue:GetTable", "glue:GetPartitions"], *glue)
+        acknowledge(
+            function.own_role,
+            f"AwsSolutions-IAM5[Resource::{finding_resource(stack.resolve(every_table))}]",
+            reason="The stage's own database; it may read what any of its tables is, and change none.",
+        )
+        allow_objects(
+            function.own_role,
+            actions=["s3:GetObject", "s3:PutObject"],
+            bucket=data.archive,
+            prefix=RESULTS_PREFIX,
+            reason="Athena leaves each answer under an id of its own, as the function, and the function reads it.",
+        )
+        function.allow(["s3:GetBucketLocation"], data.archive.bucket_arn)
+
+    def _nobody_judges_alarm(self, policies: dict[str, dict[str, int]]) -> None:
+        """Each window that ends is judged: within the shortest that an endpoint has and a day more, one at least."""
+        hours = min(policy.get("window_hours", 24) for policy in policies.values())
+        days = min(7, -(-hours // 24) + 1)
+        cloudwatch.Alarm(
+            self,
+            "NobodyJudges",
+            alarm_description=f"drift: no window was judged for {days} days; nobody watches for drift",
+            metric=cloudwatch.Metric(
+                namespace=NAMESPACE,
+                metric_name=Metric.DRIFT_WINDOWS_JUDGED,
+                dimensions_map={"service": SERVICE},
+                statistic=cloudwatch.Stats.SUM,
+                period=Duration.days(1),
+            ),
+            threshold=1,
+            comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+            evaluation_periods=days,
+            # A function that does not run counts nothing, and that is what this is about.
+            treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+        )
