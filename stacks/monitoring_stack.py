@@ -15,9 +15,10 @@ from stacks.config import Stage
 from stacks.constructs.drift import Drift
 from stacks.constructs.layers import LAYERS_ROOT, Layers
 from stacks.constructs.performance import Performance
+from stacks.constructs.retraining import Retraining
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
-from stacks.policies import POLICIES_ROOT, cutoffs_json, drift_policies_json
+from stacks.policies import POLICIES_ROOT, cutoffs_json, drift_policies_json, policies_json
 
 
 class MonitoringStack(Stack):
@@ -38,30 +39,38 @@ class MonitoringStack(Stack):
             f"quicksilver-{stage.name}-monitoring",
             description=f"Quicksilver {stage.name}: drift, performance and retraining",
         )
-        self._stage = stage
-        self._data = data
-        self._control = control
-        self._layers = Layers(self, "AnalysisLayers", stage=stage, root=layers_root, analysis=True)
-        self._policies = drift_policies_json(stage, policies_root)
-        Performance(
-            self,
-            "Performance",
-            stage=stage,
-            data=data,
-            layers=self._layers,
-            bus=control.bus,
-            topic=control.topic,
-            drift_policies=self._policies,
-            cutoffs=cutoffs_json(stage, policies_root),
-            region=self.region,
-        )
+        layers = Layers(self, "AnalysisLayers", stage=stage, root=layers_root, analysis=True)
+        drift_policies = drift_policies_json(stage, policies_root)
+        cutoffs = cutoffs_json(stage, policies_root)
         Drift(
             self,
             "Drift",
             stage=stage,
             data=data,
             control=control,
-            layers=self._layers,
-            policies=self._policies,
-            cutoffs=cutoffs_json(stage, policies_root),
+            layers=layers,
+            policies=drift_policies,
+            cutoffs=cutoffs,
+        )
+        Performance(
+            self,
+            "Performance",
+            stage=stage,
+            data=data,
+            layers=layers,
+            bus=control.bus,
+            topic=control.topic,
+            drift_policies=drift_policies,
+            cutoffs=cutoffs,
+            region=self.region,
+        )
+        Retraining(
+            self,
+            "Retraining",
+            stage=stage,
+            data=data,
+            control=control,
+            layers=layers,
+            drift_policies=drift_policies,
+            gate_policies=policies_json(stage, policies_root),
         )

@@ -50,6 +50,7 @@ EMULATED_TYPES = {
     "AWS::SNS::TopicPolicy",
     "AWS::SQS::Queue",
     "AWS::SQS::QueuePolicy",
+    "AWS::StepFunctions::StateMachine",
 }
 """Of the types that ministack 1.5.33 provisions (services/cloudformation/provisioners.py), those used here.
 

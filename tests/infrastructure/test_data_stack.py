@@ -147,8 +147,12 @@ def test_logs_may_use_the_predictions_key_for_this_stage_only(every_stage: Synth
         for statement in key["Properties"]["KeyPolicy"]["Statement"]
         if "Service" in statement["Principal"]
     ]
-    (statement,) = statements
-    groups = statement["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
+    logs, delivery = statements
+    # What a state machine under this key logs is encrypted until the delivery has it.
+    assert delivery["Principal"] == {"Service": "delivery.logs.amazonaws.com"}
+    assert delivery["Action"] == "kms:Decrypt"
+    assert delivery["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    groups = logs["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
     assert groups["Fn::Join"][1][-1].endswith(f":log-group:quicksilver-{every_stage.stage.name}-*")
 
 

@@ -17,6 +17,7 @@ from layers.provenance import MARKER
 from quicksilver.drift_policy import DriftPolicy
 from quicksilver.gates.policy import Policy
 from quicksilver.settings import (
+    CandidateSettings,
     DriftSettings,
     Engine,
     OutcomesSettings,
@@ -27,6 +28,8 @@ from quicksilver.settings import (
     RollupSettings,
     ScoreSettings,
     ShadowSettings,
+    TrainingSetSettings,
+    TrainSettings,
 )
 from stacks.config import GATEWAY_TIMEOUT_SECONDS, ONE_VCPU_MIB, Endpoint, load_stage
 from stacks.constructs.layers import BUILT
@@ -35,6 +38,7 @@ from tests.infrastructure.conftest import ROOT, Synthesized, synthesize
 PREFIX = "QUICKSILVER_"
 SETTINGS: Mapping[str, type[BaseSettings]] = {
     "drift": DriftSettings,
+    "candidate": CandidateSettings,
     "outcomes": OutcomesSettings,
     "performance": PerformanceSettings,
     "redeliver": RedeliverSettings,
@@ -42,6 +46,8 @@ SETTINGS: Mapping[str, type[BaseSettings]] = {
     "rollout": RolloutSettings,
     "rollup": RollupSettings,
     "shadow": ShadowSettings,
+    "train": TrainSettings,
+    "training-set": TrainingSetSettings,
 }
 """By function; every other function scores."""
 
@@ -82,6 +88,9 @@ def test_there_is_one_score_function_per_endpoint_and_one_for_each_other_thing(
         "rollout",
         "rollup",
         "shadow",
+        "candidate",
+        "train",
+        "training-set",
     }
 
 
@@ -476,6 +485,25 @@ def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> N
         | {"dynamodb:GetItem", "kms:Decrypt", "kms:GenerateDataKey", "s3:GetObject", "s3:PutObject"}
         | {"kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:GetRecords"}
         | {"kinesis:GetShardIterator", "kinesis:ListShards", "sqs:SendMessage"},
+        "RetrainingFunctionsTrainingSetRole": LOGGING
+        | {"kms:Decrypt", "kms:GenerateDataKey", "s3:ListBucket"}
+        | {"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"},
+        "RetrainingFunctionsTrainRole": LOGGING
+        | {"dynamodb:GetItem", "dynamodb:Query", "kms:Decrypt", "kms:GenerateDataKey"}
+        | {"s3:GetObject", "s3:ListBucket", "s3:PutObject"},
+        "RetrainingFunctionsCandidateRole": LOGGING
+        | {"dynamodb:GetItem", "dynamodb:Query", "kms:Decrypt", "kms:GenerateDataKey"}
+        | {"execute-api:Invoke", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
+        "RetrainingMachineRole": {
+            "kms:Decrypt",
+            "kms:GenerateDataKey",
+            "lambda:InvokeFunction",
+            "sns:Publish",
+        }
+        | {f"logs:{verb}LogDelivery" for verb in ("Create", "Delete", "Get", "Update")}
+        | {"logs:DescribeLogGroups", "logs:DescribeResourcePolicies"}
+        | {"logs:ListLogDeliveries", "logs:PutResourcePolicy"},
+        "RetrainingStarterRole": {"kms:Decrypt", "kms:GenerateDataKey", "states:StartExecution"},
         "ArchiveRole": {
             "kinesis:DescribeStream",
             "kinesis:GetRecords",
@@ -500,16 +528,23 @@ def test_wildcards_end_a_prefix_of_objects_and_stand_nowhere_else(every_stage: S
         for resource in resources if isinstance(resources, list) else [resources]:
             text = json.dumps(resource)
             if "*" in text:
-                ends.add(resource["Fn::Join"][1][-1])
+                ends.add(resource if isinstance(resource, str) else resource["Fn::Join"][1][-1])
+    registry = f"/{every_stage.stage.name}/POST/v1/registry"
     assert ends == {
+        "*",  # deliveries of the machine's logs, which CloudWatch knows no resource for
+        f"{registry}/card-fraud/models/*/evidence",
+        f"{registry}/credit-line/models/*/evidence",
+        "/training/*",
+        "/monitoring/retrain/*",
+        "/monitoring/retraining/*",
         "/packages/*",  # any registered model
         "/evidence/*",
         "/undelivered/card-fraud/*",
         "/undelivered/credit-line/*",
         "/undelivered/*",
+        "/outcomes/*",
         "/outcomes/card-fraud/*",
         "/outcomes/credit-line/*",
-        "/outcomes/*",
         "/monitoring/*",
         "/predictions/*",
         "/failed/*",

@@ -145,9 +145,11 @@ def told_by(store: MemoryMonitoringStore) -> list[Announcement]:
 
 def test_each_event_has_its_detail_type_a_version_its_id_and_its_evidence() -> None:
     drift, _, performance, request = told_by(filled())
-    assert [event.detail_type for one in (drift, performance, request) for event in one.events] == list(
-        DetailType
-    )
+    assert [event.detail_type for one in (drift, performance, request) for event in one.events] == [
+        DetailType.DRIFT_DETECTED,
+        DetailType.PERFORMANCE_DEGRADED,
+        DetailType.RETRAIN_REQUESTED,
+    ]
     found = DriftDetail.model_validate_json(drift.events[0].detail)
     assert (found.schema_version, found.id, found.stage, found.alarms) == (1, drift.id, "test", 1)
     assert found.findings[0].feature == "amount"

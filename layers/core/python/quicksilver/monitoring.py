@@ -44,7 +44,7 @@ class Kind(StrEnum):
     ANNOUNCED = "announced"  # an event that the bus has taken, by the event's id
     RETRAIN = "retrain"  # retraining.request.RetrainRequest, by its id
     RETRAINING = (
-        "retraining"  # retraining.execution.Execution, which has taken a request, by the request's id
+        "retraining"  # retraining.execution.TakenRequest, which has taken a request, by the request's id
     )
 
 

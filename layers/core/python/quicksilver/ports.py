@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from quicksilver.history import Entry, Head
@@ -366,4 +367,33 @@ class RolloutDecisions(Protocol):
 
         Raises ``NotAllowed`` or ``NotFound`` where another route is current, and ``Unavailable``.
         """
+        ...
+
+
+class ExecutionStatus(StrEnum):
+    """The status of an execution, as Step Functions has it."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    ABORTED = "ABORTED"
+    PENDING_REDRIVE = "PENDING_REDRIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """An execution of a machine: its output as JSON where it has succeeded, and why where it has failed."""
+
+    status: ExecutionStatus
+    output: str | None = None
+    error: str | None = None
+    cause: str | None = None
+
+
+class Executions(Protocol):
+    """What machines are doing and have done."""
+
+    def describe(self, arn: str) -> Execution | None:
+        """An execution by its ARN; None where it is not known any more. Raises ``Unavailable``."""
         ...

@@ -15,7 +15,9 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
+from pydantic import TypeAdapter
 
+from quicksilver.aws.announcer import AwsAnnouncer
 from quicksilver.aws.api import ApiClient, api_url
 from quicksilver.aws.athena import AthenaEngine
 from quicksilver.aws.clients import INVOKING, PARALLEL, STEADY
@@ -28,11 +30,16 @@ from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_monitoring import S3MonitoringStore
 from quicksilver.aws.s3_outcomes import S3OutcomeStore
+from quicksilver.aws.stepfunctions_executions import StepFunctionsExecutions
 from quicksilver.aws.system import SystemClock, pause
+from quicksilver.drift_policy import DriftPolicy
 from quicksilver.errors import NotFound, Unavailable
 from quicksilver.gates.policy import Policy
 from quicksilver.metrics import Metric
 from quicksilver.registry_audit import Audit, audit
+
+BUS = "default"
+"""The account's own bus, on which announcements are made."""
 
 
 class _Uncounted:
@@ -145,7 +152,7 @@ class DeployedStage:
         """Check an endpoint's registry from what is stored, without asking the registry function."""
         return audit(
             endpoint,
-            registry=DynamoDBRegistryStore(self.client("dynamodb"), self.outputs["RegistryTable"]),
+            registry=self.registry_store,
             artifacts=self.artifacts,
             evidence=self.artifacts,
             signer=KmsSigner(self.client("kms"), self.outputs["SigningKey"]),
@@ -188,6 +195,28 @@ class DeployedStage:
     @cached_property
     def monitoring(self) -> S3MonitoringStore:
         return S3MonitoringStore(self.client("s3"), self.outputs["ArchiveBucket"])
+
+    @cached_property
+    def registry_store(self) -> DynamoDBRegistryStore:
+        """The registry as it is stored, to be read."""
+        return DynamoDBRegistryStore(self.client("dynamodb"), self.outputs["RegistryTable"])
+
+    @cached_property
+    def executions(self) -> StepFunctionsExecutions:
+        return StepFunctionsExecutions(self.client("stepfunctions"))
+
+    @cached_property
+    def announcer(self) -> AwsAnnouncer:
+        """Where the stage's announcements go, as the identity behind our credentials."""
+        return AwsAnnouncer(
+            self.client("events"), BUS, self.client("sns"), self.outputs["AnnouncementsTopic"]
+        )
+
+    @cached_property
+    def drift_policies(self) -> Mapping[str, DriftPolicy]:
+        """The drift policies that the stage was deployed with, by endpoint."""
+        given = self.environment_of(self.function("training-set"))["QUICKSILVER_DRIFT_POLICIES"]
+        return TypeAdapter(dict[str, DriftPolicy]).validate_json(given)
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
         """Invoke a function with an event, as its caller on AWS would; returns what it returned.

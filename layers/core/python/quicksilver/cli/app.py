@@ -14,6 +14,7 @@ from quicksilver.cli import (
     performance,
     query,
     registry,
+    retrain,
     rollout,
     rollup,
     route,
@@ -38,6 +39,7 @@ app.add_typer(experiment.app, name="experiment")
 app.add_typer(drift.app, name="drift")
 app.add_typer(outcomes.app, name="outcomes")
 app.add_typer(performance.app, name="performance")
+app.add_typer(retrain.app, name="retrain")
 app.add_typer(registry.app, name="registry")
 app.add_typer(rollup.app, name="rollup")
 app.add_typer(local.app, name="local")

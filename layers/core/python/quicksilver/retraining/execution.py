@@ -10,7 +10,7 @@ from quicksilver.ports import Clock
 from quicksilver.retraining.request import RequestId, RetrainRequest
 
 
-class Execution(BaseModel):
+class TakenRequest(BaseModel):
     """A document of ``monitoring.Kind.RETRAINING``: the execution, by its ARN, that has taken a request."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,8 +25,8 @@ def take(store: MonitoringStore, request: RetrainRequest, execution: str, clock:
 
     Raises ``Unavailable``: it may have been taken all the same.
     """
-    taking = Execution(request_id=request.id, execution=execution, taken_at=utc_iso(clock.now_ms()))
+    taking = TakenRequest(request_id=request.id, execution=execution, taken_at=utc_iso(clock.now_ms()))
     if store.claim(Kind.RETRAINING, request.endpoint, request.id, taking.model_dump_json().encode()):
         return True
-    taken = read_document(store, Kind.RETRAINING, request.endpoint, request.id, Execution)
+    taken = read_document(store, Kind.RETRAINING, request.endpoint, request.id, TakenRequest)
     return taken is not None and taken.execution == execution
