@@ -60,13 +60,13 @@ def put_drift(store: MonitoringStore, result: WindowResult) -> str:
 
 
 def performance_result(
-    of: Window, *, model: str = CHAMPION, ripe: bool = True, degraded: bool = True
+    of: Window, *, model: str = CHAMPION, ripe: bool = True, judged: bool = True, degraded: bool = True
 ) -> PerformanceResult:
     metrics = Metrics(auc=0.71, ks=0.3, brier=0.1, calibration=0.02)
     return PerformanceResult(
         endpoint=ENDPOINT, window=of, model=model, policy_version=1, judged_at=utc_iso(of.end_ms), predictions=1_000,
         labelled=900, bad=90, labelled_of_approved=0.9, labelled_of_declined=0.9, ripeness=0.9, ripe=ripe,
-        estimated=metrics, realised=metrics, auc_interval=(0.69, 0.73), reference_auc=0.8, degraded=degraded,
+        estimated=metrics, realised=metrics, auc_interval=(0.69, 0.73), reference_auc=0.8, judged=ripe and judged, degraded=degraded,
         sentence=f"{model}: AUC 0.71, at training 0.80",
     )  # fmt: skip
 

@@ -173,15 +173,16 @@ def test_a_degraded_performance_of_the_champion_asks_alone() -> None:
         performance_result(window(MONDAY_MS + DAY_MS), degraded=False),
         performance_result(window(MONDAY_MS + DAY_MS), model="card-fraud@2", degraded=False),
         performance_result(window(MONDAY_MS + DAY_MS), ripe=False, degraded=False),
+        performance_result(window(MONDAY_MS + DAY_MS), judged=False, degraded=False),
     ],
-    ids=["ripe", "another's", "unripe"],
+    ids=["judged", "another's", "unripe", "few labels"],
 )
-def test_the_latest_ripe_window_of_the_champion_says_how_it_performs(later: Any) -> None:
+def test_the_latest_judged_window_of_the_champion_says_how_it_performs(later: Any) -> None:
     store = MemoryMonitoringStore()
     put_performance(store, performance_result(window(MONDAY_MS)))
     put_performance(store, later)
     asked = a_trigger(store, MONDAY_MS + 30 * DAY_MS)[0].consider(ENDPOINT)
-    assert (asked is None) is (later.model == CHAMPION and later.ripe)
+    assert (asked is None) is (later.model == CHAMPION and later.judged)
 
 
 # -- once --

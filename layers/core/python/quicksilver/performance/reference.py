@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from quicksilver.errors import InvalidInput, NotFound
-from quicksilver.package import open_package
+from quicksilver.package import METRICS, open_package
 from quicksilver.ports import ArtifactStore, RegistryStore
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class ReferenceAuc:
             return None
         sha256 = version.package_sha256
         try:
-            package = open_package(lambda name: self.artifacts.get(sha256, name), sha256)
+            package = open_package(lambda name: self.artifacts.get(sha256, name), sha256, only=[METRICS])
             auc = package.metrics.get("auc")
         except (InvalidInput, NotFound) as error:
             logger.warning("%s has no metrics that can be read: %s", model, error)

@@ -236,7 +236,8 @@ class Performance:
     champion: str
 
     def evidence(self, now_ms: int) -> tuple[Evidence, ...]:
-        """The latest window of the champion whose labels are ripe, if its performance is degraded."""
+        """The latest window of the champion that was judged, if its performance is degraded. One with too few labels to be
+        judged says nothing against an earlier one."""
         days = self.policy.performance.label_days + self.policy.catch_up_days
         first_ms = max(0, now_ms - days * DAY_MS)
         since = Window(start_ms=first_ms, end_ms=first_ms).name
@@ -244,7 +245,7 @@ class Performance:
             result = read_document(
                 self.store, Kind.PERFORMANCE, self.policy.endpoint, name, PerformanceResult
             )
-            if result and result.model == self.champion and result.ripe:
+            if result and result.model == self.champion and result.judged:
                 return (
                     (_evidence("performance", name, result.window, [result.sentence]),)
                     if result.degraded
