@@ -29,7 +29,7 @@ def test_it_runs_every_hour_and_is_not_retried_in_between(every_stage: Synthesiz
     (rule,) = [
         rule
         for rule in rules
-        if rule["Properties"]["Targets"][0]["Arn"]["Fn::GetAtt"][0].startswith("DriftHandler")
+        if rule["Properties"]["Targets"][0]["Arn"].get("Fn::GetAtt", [""])[0].startswith("DriftHandler")
     ]
     assert rule["Properties"]["ScheduleExpression"] == "rate(1 hour)"
     (target,) = rule["Properties"]["Targets"]
