@@ -33,7 +33,7 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 .DELETE_ON_ERROR:
 PEERS ?= fastapi flask mlserver bentoml
 
-.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-rollback bench-size bench-train sim sim-rollout sim-experiment sim-drift fuzz-kernel valgrind-kernel layers synth setup up down clean lock
+.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-drift bench-rollback bench-size bench-train sim sim-rollout sim-experiment sim-drift fuzz-kernel valgrind-kernel layers synth setup up down clean lock
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -83,6 +83,10 @@ bench-peers: setup  ## the whole function beside servers people choose (PEERS="f
 bench-gate: setup  ## time a gate run of 500 trees on 20,000 rows; writes build/figures/gate.json
 	$(SAY) 'bench: the gates'
 	@$(AT_HOME) $(PY) -m bench.gate
+
+bench-drift: setup  ## one drift run over 1 to 10 million predictions; needs 6 GB of disk, writes build/figures/drift_scale.json
+	$(SAY) 'bench: a drift run'
+	@$(AT_HOME) $(PY) -m bench.drift_scale
 
 bench-rollback: setup  ## bad canaries and aborts on a local stage under load, by its own schedule; writes build/figures/rollback.json
 	$(SAY) 'bench: rollbacks and aborts'
