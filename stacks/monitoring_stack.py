@@ -57,12 +57,10 @@ class MonitoringStack(Stack):
             "Performance",
             stage=stage,
             data=data,
+            control=control,
             layers=layers,
-            bus=control.bus,
-            topic=control.topic,
             drift_policies=drift_policies,
             cutoffs=cutoffs,
-            region=self.region,
         )
         Retraining(
             self,

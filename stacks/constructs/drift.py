@@ -10,7 +10,6 @@ import json
 
 from aws_cdk import (
     Duration,
-    Stack,
     aws_cloudwatch as cloudwatch,
     aws_events as events,
     aws_events_targets as targets,
@@ -18,33 +17,26 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from quicksilver.announcements import SOURCE
 from quicksilver.archive import PREDICTIONS_PREFIX
-from quicksilver.archive_catalog import RESULTS_PREFIX
 from quicksilver.metrics import NAMESPACE, Metric
 from quicksilver.monitoring import MONITORING_PREFIX
-from quicksilver.settings import Engine
 from stacks.config import Stage
 from stacks.constructs.artefact_bucket import PACKAGES
-from stacks.constructs.compliance import acknowledge
 from stacks.constructs.count_alarms import DRIFT, CountAlarms
 from stacks.constructs.function import Function
+from stacks.constructs.judging import (
+    MEMORY_MIB,
+    allow_engine,
+    allow_telling,
+    engine_settings,
+    storage_mib,
+)
 from stacks.constructs.layers import Layers
-from stacks.constructs.object_access import allow_objects, finding_resource
+from stacks.constructs.object_access import allow_objects
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
 
 SERVICE = "drift"
-
-MEMORY_MIB = 3_008
-"""DuckDB's own 1,000 MiB, its buffers beyond that limit, Python with the analysis layer, and the pictures of a page: a window
-of ten million rows was measured below 1.5 GiB (``make bench-drift``). Memory is also what Lambda gives CPU by: nearly two."""
-
-DUCKDB_MEMORY_MIB = 1_000
-
-STORAGE_MIB = 10_240
-"""A window's objects are copied beside the database and what it spills: ten million predictions of 40 features are some 6 GB
-of Parquet with their contributions. It is Lambda's most; a stage with more asks Athena."""
 
 
 class Drift(Construct):
@@ -64,8 +56,6 @@ class Drift(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._stage = stage
-        athena = stage.analysis_engine is Engine.ATHENA
-        tables = data.archive_tables
         self._function = function = Function(
             self,
             "Handler",
@@ -85,23 +75,16 @@ class Drift(Construct):
                 "rollup_table": data.rollup.table_name,
                 "event_bus": control.bus.event_bus_name,
                 "topic": control.topic.topic_arn,
-                "engine": stage.analysis_engine.value,
-                "duckdb_memory_mib": str(DUCKDB_MEMORY_MIB),
-                **(
-                    {"athena_workgroup": tables.workgroup.name, "athena_database": tables.name}
-                    if athena
-                    else {}
-                ),
+                **engine_settings(stage, data),
             },
             memory_mib=MEMORY_MIB,
-            storage_mib=None if athena else STORAGE_MIB,
+            storage_mib=storage_mib(stage),
             # Lambda's most: a run goes through what is due for as long as there is time, and the next one goes on.
             timeout=Duration.minutes(15),
         )
         self._allow_reading(data)
-        self._allow_telling(data, control)
-        if athena:
-            self._allow_athena(data)
+        allow_telling(function, data, control)
+        allow_engine(function, stage, data)
         events.Rule(
             self,
             "EveryHour",
@@ -147,54 +130,6 @@ class Drift(Construct):
             )
         )
         function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.predictions_key.key_arn)
-
-    def _allow_telling(self, data: DataStack, control: ControlStack) -> None:
-        function = self._function
-        # The topic's key, and the one that packages are encrypted with.
-        function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.models_key.key_arn)
-        function.allow(["sns:Publish"], control.topic.topic_arn)
-        function.add_to_role_policy(
-            iam.PolicyStatement(
-                actions=["events:PutEvents"],
-                resources=[control.bus.event_bus_arn],
-                conditions={"StringEquals": {"events:source": SOURCE}},
-            )
-        )
-
-    def _allow_athena(self, data: DataStack) -> None:
-        """The verbs of "Fine-grained access to databases and tables in the AWS Glue Data Catalog" and of queries in one
-        workgroup (Amazon Athena User Guide)."""
-        function, stack, tables = self._function, Stack.of(self), data.archive_tables
-        function.allow(
-            [
-                "athena:StartQueryExecution",
-                "athena:GetQueryExecution",
-                "athena:GetQueryResults",
-                "athena:StopQueryExecution",
-            ],
-            stack.format_arn(service="athena", resource="workgroup", resource_name=tables.workgroup.name),
-        )
-        glue = [
-            stack.format_arn(service="glue", resource="catalog"),
-            stack.format_arn(service="glue", resource="database", resource_name=tables.name),
-            every_table := stack.format_arn(
-                service="glue", resource="table", resource_name=f"{tables.name}/*"
-            ),
-        ]
-        function.allow(["glue:GetDatabase", "glue:GetTable", "glue:GetPartitions"], *glue)
-        acknowledge(
-            function.own_role,
-            f"AwsSolutions-IAM5[Resource::{finding_resource(stack.resolve(every_table))}]",
-            reason="The stage's own database; it may read what any of its tables is, and change none.",
-        )
-        allow_objects(
-            function.own_role,
-            actions=["s3:GetObject", "s3:PutObject"],
-            bucket=data.archive,
-            prefix=RESULTS_PREFIX,
-            reason="Athena leaves each answer under an id of its own, as the function, and the function reads it.",
-        )
-        function.allow(["s3:GetBucketLocation"], data.archive.bucket_arn)
 
     def _nobody_judges_alarm(self, policies: dict[str, dict[str, int]]) -> None:
         """Each window that ends is judged: within the shortest that an endpoint has and a day more, one at least."""

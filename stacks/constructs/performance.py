@@ -10,19 +10,25 @@ from aws_cdk import (
     aws_events as events,
     aws_events_targets as targets,
     aws_iam as iam,
-    aws_sns as sns,
 )
 from constructs import Construct
 
-from quicksilver.announcements import SOURCE
 from quicksilver.archive import OUTCOMES_PREFIX, PREDICTIONS_PREFIX
 from quicksilver.monitoring import MONITORING_PREFIX
 from stacks.config import Stage
 from stacks.constructs.artefact_bucket import PACKAGES
 from stacks.constructs.count_alarms import PERFORMANCE, CountAlarms
 from stacks.constructs.function import Function
+from stacks.constructs.judging import (
+    MEMORY_MIB,
+    allow_engine,
+    allow_telling,
+    engine_settings,
+    storage_mib,
+)
 from stacks.constructs.layers import Layers
 from stacks.constructs.object_access import allow_objects
+from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
 
 SERVICE = "performance"
@@ -38,12 +44,10 @@ class Performance(Construct):
         *,
         stage: Stage,
         data: DataStack,
+        control: ControlStack,
         layers: Layers,
-        bus: events.IEventBus,
-        topic: sns.ITopic,
         drift_policies: str,
         cutoffs: str,
-        region: str,
     ) -> None:
         """``drift_policies`` and ``cutoffs`` are JSON objects by endpoint."""
         super().__init__(scope, id)
@@ -58,22 +62,22 @@ class Performance(Construct):
             log_key=data.predictions_key,
             settings={
                 "stage": stage.name,
-                "region": region,
                 "drift_policies": drift_policies,
                 "cutoffs": cutoffs,
                 "archive_bucket": data.archive.bucket_name,
                 "registry_table": data.registry.table_name,
                 "models_bucket": data.models.bucket_name,
-                "event_bus": bus.event_bus_name,
-                "topic": topic.topic_arn,
+                "event_bus": control.bus.event_bus_name,
+                "topic": control.topic.topic_arn,
+                **engine_settings(stage, data),
             },
-            # As much as an account has before it asks for more.
-            memory_mib=3_008,
-            # What of the archive a run reads is copied here first.
-            storage_mib=10_240,
+            memory_mib=MEMORY_MIB,
+            storage_mib=storage_mib(stage),
             timeout=Duration.minutes(15),
         )
-        self._allow(function, data, bus, topic)
+        self._allow_reading(function, data)
+        allow_telling(function, data, control)
+        allow_engine(function, stage, data)
         events.Rule(
             self,
             "EveryDay",
@@ -87,7 +91,7 @@ class Performance(Construct):
                 self, "Counts", subject=SERVICE, dimensions={"service": SERVICE}, meanings=PERFORMANCE
             )
 
-    def _allow(self, function: Function, data: DataStack, bus: events.IEventBus, topic: sns.ITopic) -> None:
+    def _allow_reading(self, function: Function, data: DataStack) -> None:
         for prefix in (PREDICTIONS_PREFIX, OUTCOMES_PREFIX):
             allow_objects(
                 function.own_role,
@@ -126,13 +130,3 @@ class Performance(Construct):
         )
         function.allow(["dynamodb:GetItem"], data.registry.table_arn)
         function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.predictions_key.key_arn)
-        # The topic's key too.
-        function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.models_key.key_arn)
-        function.allow(["sns:Publish"], topic.topic_arn)
-        function.add_to_role_policy(
-            iam.PolicyStatement(
-                actions=["events:PutEvents"],
-                resources=[bus.event_bus_arn],
-                conditions={"StringEquals": {"events:source": SOURCE}},
-            )
-        )

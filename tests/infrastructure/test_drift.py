@@ -12,7 +12,7 @@ import pytest
 from quicksilver.drift_policy import DriftPolicy
 from quicksilver.settings import DriftSettings, Engine
 from stacks.config import ConfigError, load_stage
-from stacks.constructs.drift import DUCKDB_MEMORY_MIB
+from stacks.constructs.judging import DUCKDB_MEMORY_MIB
 from tests.infrastructure.conftest import ROOT, Synthesized
 from tests.infrastructure.test_functions import environment, functions, objects_allowed, statements
 
@@ -26,11 +26,7 @@ def properties(synthesized: Synthesized) -> dict[str, Any]:
 
 def test_it_runs_every_hour_and_is_not_retried_in_between(every_stage: Synthesized) -> None:
     rules = every_stage.of_type("AWS::Events::Rule", "monitoring").values()
-    (rule,) = [
-        rule
-        for rule in rules
-        if rule["Properties"]["Targets"][0]["Arn"].get("Fn::GetAtt", [""])[0].startswith("DriftHandler")
-    ]
+    (rule,) = [rule for rule in rules if "DriftHandler" in str(rule["Properties"]["Targets"][0]["Arn"])]
     assert rule["Properties"]["ScheduleExpression"] == "rate(1 hour)"
     (target,) = rule["Properties"]["Targets"]
     assert target["RetryPolicy"]["MaximumRetryAttempts"] == 0

@@ -466,7 +466,8 @@ def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> N
         "OutcomesRole": LOGGING | {"kms:GenerateDataKey", "s3:PutObject"},
         "PerformanceHandlerRole": LOGGING
         | {"dynamodb:GetItem", "kms:Decrypt", "kms:GenerateDataKey", "events:PutEvents", "sns:Publish"}
-        | {"s3:ListBucket", "s3:GetObject", "s3:PutObject"},
+        | {"s3:ListBucket", "s3:GetObject", "s3:PutObject"}
+        | (ATHENA if every_stage.stage.analysis_engine is Engine.ATHENA else set()),
         "RedeliverRole": LOGGING
         | {"kinesis:PutRecords", "kms:Decrypt", "kms:GenerateDataKey"}
         | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject"},
@@ -595,7 +596,11 @@ def test_performance_reads_the_archive_and_writes_documents_alone(every_stage: S
         ("s3:GetObject", "/packages/*"),
         ("s3:GetObject", "/monitoring/*"),
         ("s3:PutObject", "/monitoring/*"),
-    }
+    } | (
+        {("s3:GetObject", "/athena-results/*"), ("s3:PutObject", "/athena-results/*")}
+        if every_stage.stage.analysis_engine is Engine.ATHENA
+        else set()
+    )
 
 
 def test_performance_is_judged_by_the_policies_of_the_checkout(
@@ -604,6 +609,7 @@ def test_performance_is_judged_by_the_policies_of_the_checkout(
     for variable, value in environment(functions(every_stage)["performance"]).items():
         monkeypatch.setenv(variable, value)
     told = PerformanceSettings()
+    assert told.engine is every_stage.stage.analysis_engine
     for endpoint in every_stage.stage.endpoints:
         written = DriftPolicy.from_toml((ROOT / "policies" / "drift" / f"{endpoint.name}.toml").read_text())
         assert told.drift_policies[endpoint.name] == written

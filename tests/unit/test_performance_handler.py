@@ -13,7 +13,6 @@ ROOT = Path(__file__).resolve().parents[2]
 EVENT = json.loads((ROOT / "events" / "performance_tick.json").read_text())
 
 SETTINGS = {
-    "QUICKSILVER_REGION": "us-east-1",
     "QUICKSILVER_DRIFT_POLICIES": '{"card-fraud":{"endpoint":"card-fraud","version":1}}',
     "QUICKSILVER_CUTOFFS": '{"card-fraud":0.5}',
     "QUICKSILVER_ARCHIVE_BUCKET": "archive",

@@ -133,8 +133,8 @@ class Engine(StrEnum):
     ATHENA = "athena"
 
 
-class DriftSettings(BaseSettings):
-    """The function that judges the windows of one stage's endpoints."""
+class JudgingSettings(BaseSettings):
+    """A function that judges the windows of one stage's endpoints by the archive, and has what follows decided and told."""
 
     model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
 
@@ -146,7 +146,6 @@ class DriftSettings(BaseSettings):
     archive_bucket: Name
     models_bucket: Name
     registry_table: Name
-    rollup_table: Name
     event_bus: Name
     topic: Name
     """The ARN of the topic on which people are told."""
@@ -163,6 +162,16 @@ class DriftSettings(BaseSettings):
         if strangers := self.drift_policies.keys() - self.cutoffs.keys():
             raise ValueError(f"cutoffs has none of {', '.join(sorted(strangers))}")
         return self
+
+
+class DriftSettings(JudgingSettings):
+    """The function that judges whether windows have drifted."""
+
+    rollup_table: Name
+
+
+class PerformanceSettings(JudgingSettings):
+    """The function that judges what labels show."""
 
 
 class OutcomesSettings(BaseSettings):
@@ -195,25 +204,6 @@ class TrainingSetSettings(BaseSettings):
     archive_bucket: Name
     drift_policies: Annotated[dict[EndpointName, DriftPolicy], Field(min_length=1)]
     """``policies/drift/<endpoint>.toml`` as they were at synth."""
-
-
-class PerformanceSettings(BaseSettings):
-    """The function that judges what labels show of one stage's endpoints."""
-
-    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
-
-    stage: Name
-    region: Name
-    drift_policies: Annotated[dict[EndpointName, DriftPolicy], Field(min_length=1)]
-    """``policies/drift/<endpoint>.toml`` as they were at synth."""
-    cutoffs: Annotated[dict[EndpointName, Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
-    """The decision cut-off of each endpoint, from ``policies/<endpoint>.toml`` as they were at synth."""
-    archive_bucket: Name
-    registry_table: Name
-    models_bucket: Name
-    event_bus: Name
-    topic: Name
-    """The ARN of the topic on which people are told."""
 
 
 class CandidateSettings(BaseSettings):

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from quicksilver.aws.announcer import AwsAnnouncer
-from quicksilver.aws.athena import AthenaEngine
 from quicksilver.aws.clients import PARALLEL, client, within
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
 from quicksilver.aws.dynamodb_rollup import DynamoDBRollupStore
-from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_monitoring import S3MonitoringStore
 from quicksilver.aws.system import SystemClock
+from quicksilver.bootstrap.archive_engine import archive_engine
 from quicksilver.bootstrap.emf import EmfMetrics
 from quicksilver.bootstrap.logs import configure_logging
 from quicksilver.drift.judgement import judge
 from quicksilver.drift.run import DriftRun
 from quicksilver.drift.window_judge import WindowJudge
 from quicksilver.monitoring_announcements import ArchivePlace, MonitoringAnnouncements
-from quicksilver.query import QueryEngine
 from quicksilver.reports.drift_page import judged_page
 from quicksilver.retraining.trigger import Trigger
-from quicksilver.settings import DriftSettings, Engine
-from quicksilver.sql.engine import DuckDBEngine
+from quicksilver.settings import DriftSettings
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ def drift_function() -> DriftFunction:
         WindowJudge(
             policy=policy,
             cutoff=settings.cutoffs[endpoint],
-            engine=_engine(settings, s3, policy.late_hours, clock),
+            engine=archive_engine(settings, s3, policy.late_hours, clock),
             rollup=DynamoDBRollupStore(dynamodb, settings.rollup_table),
             artifacts=S3ArtifactStore(s3, settings.models_bucket),
             monitoring=monitoring,
@@ -70,19 +66,3 @@ def drift_function() -> DriftFunction:
         metrics=metrics,
     )
     return DriftFunction(run, metrics)
-
-
-def _engine(settings: DriftSettings, s3: object, late_hours: int, clock: SystemClock) -> QueryEngine:
-    if settings.engine is Engine.ATHENA:
-        return AthenaEngine(
-            client("athena"),
-            workgroup=settings.athena_workgroup,
-            database=settings.athena_database,
-            clock=clock,
-            pause=time.sleep,
-            late_hours=late_hours,
-        )
-    memory_limit = f"{settings.duckdb_memory_mib}MiB"
-    return DuckDBEngine(
-        S3Archive(s3, settings.archive_bucket), late_hours=late_hours, memory_limit=memory_limit
-    )

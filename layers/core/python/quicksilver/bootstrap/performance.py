@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from quicksilver.aws.announcer import AwsAnnouncer
 from quicksilver.aws.clients import PARALLEL, client, within
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
-from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_monitoring import S3MonitoringStore
 from quicksilver.aws.system import SystemClock
+from quicksilver.bootstrap.archive_engine import archive_engine
 from quicksilver.bootstrap.emf import EmfMetrics
 from quicksilver.bootstrap.logs import configure_logging
 from quicksilver.monitoring_announcements import ArchivePlace, MonitoringAnnouncements
@@ -19,7 +19,6 @@ from quicksilver.performance.run import PerformanceRun
 from quicksilver.performance.schedule import PerformanceSchedule
 from quicksilver.retraining.trigger import Trigger
 from quicksilver.settings import PerformanceSettings
-from quicksilver.sql.engine import DuckDBEngine
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def performance_function() -> PerformanceFunction:
     performance = PerformanceRun(
         policies=policies,
         cutoffs=settings.cutoffs,
-        engine=DuckDBEngine(S3Archive(s3, settings.archive_bucket)),
+        engine=archive_engine(settings, s3, max(policy.late_hours for policy in policies.values()), clock),
         store=store,
         reference_auc=ReferenceAuc(registry, S3ArtifactStore(s3, settings.models_bucket)),
         clock=clock,
@@ -58,7 +57,7 @@ def performance_function() -> PerformanceFunction:
             store,
             announcer,
             policies,
-            ArchivePlace(settings.archive_bucket, settings.region),
+            ArchivePlace(settings.archive_bucket, s3.meta.region_name),
             clock,
         ),
         metrics,
