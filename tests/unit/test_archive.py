@@ -266,6 +266,18 @@ def test_parquet_of_an_earlier_schema_has_null_for_what_it_lacks(archive: Path, 
     )
 
 
+@pytest.mark.parametrize("rest", [b"{", b'{"prediction_id": "p9", "ti'])
+def test_a_last_line_that_breaks_off_is_said_whatever_else_is_read_with_it(
+    archive: Path, rest: bytes
+) -> None:
+    archived(archive, "predictions", rest, name="broken-off.jsonl")
+    with archive_database(archive) as database:
+        assert database.query("select count(*) from predictions").rows == ((2,),)
+        (skipped,) = database.skipped
+    assert skipped.key.endswith("broken-off.jsonl")
+    assert skipped.reason == "1 lines are no records, the first is line 1: no JSON"
+
+
 def test_parquet_that_is_none_or_of_other_types_is_skipped_and_named(archive: Path) -> None:
     whole = parquet(archive)
     other = parquet(archive, "select * replace ('much' as score) from predictions")

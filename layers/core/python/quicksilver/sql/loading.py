@@ -6,6 +6,7 @@ An object that cannot be read is skipped, counted and named; of JSON Lines only 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -102,18 +103,24 @@ class Loaded:
     def _take(self, files: Sequence[_File]) -> None:
         for endpoint in sorted({file.endpoint or "" for file in files}):
             mine = [file for file in files if (file.endpoint or "") == endpoint]
-            if self._damage(lambda: self._insert(mine)):  # noqa: B023 - called here and now
-                for file in mine:
+            # DuckDB leaves a last line that breaks off without its newline out, and says nothing.
+            broken_off = [file for file in mine if not _ends_its_last_line(file.path)]
+            whole = [file for file in mine if file not in broken_off]
+            if whole and self._damage(lambda: self._insert(whole)):  # noqa: B023 - called here and now
+                for file in whole:
                     self._take_one(file)
+            for file in broken_off:
+                self._take_mended(file)
 
     def _take_one(self, file: _File) -> None:
-        def insert() -> None:
-            self._insert([file])
+        if self._damage(lambda: self._insert([file])):
+            self._take_mended(file)
 
-        if self._damage(insert):
-            lost, first = self._mend(file)
-            still = self._damage(insert)
-            self._skip(file.key, still or f"{lost:,} lines are no records, the first is {first}")
+    def _take_mended(self, file: _File) -> None:
+        lost, first = self._mend(file)
+        damage = self._damage(lambda: self._insert([file]))
+        if damage or lost:
+            self._skip(file.key, damage or f"{lost:,} lines are no records, the first is {first}")
 
     def _mend(self, file: _File) -> tuple[int, str]:
         """Leave only records in a file; how many lines were none, and why the first was not."""
@@ -219,6 +226,11 @@ class Loaded:
     def _described(self, sql: str) -> Iterator[tuple[str, str]]:
         for name, kind, *_ in self._connection.execute(f"DESCRIBE {sql}").fetchall():
             yield name, kind
+
+
+def _ends_its_last_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        return not file.seek(0, os.SEEK_END) or (file.seek(-1, os.SEEK_END), file.read(1))[1] == b"\n"
 
 
 def _batches(objects: Iterable[ArchiveObject]) -> Iterator[list[ArchiveObject]]:
