@@ -216,7 +216,6 @@ def run(folder: Path) -> dict[str, Any]:
         page=judged_page,
         trigger=_Nobody(),
         announcements=_Nobody(),
-        clock=clock,
         metrics=MemoryMetrics(),
     ).run()
     seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - cpu_begun

@@ -280,6 +280,14 @@ def test_importance_is_the_mean_absolute_contribution_of_the_latest_slice_with_a
     assert arm.importance == {"amount": 2.0, "channel": 2.0, "cross_border": 0.25, "count": 0.0}
 
 
+def test_a_record_that_contradicts_itself_is_counted_once_all_the_same(tmp_path: Path) -> None:
+    unseen = Degraded(feature="channel", cause=Cause.UNSEEN_CATEGORY, policy=FIRST.features[1].missing)
+    (arm,) = counted(tmp_path, [record(0, degraded=(unseen,)), record(1)]).arms
+    channel = arm.features["channel"]
+    assert isinstance(channel, CategoryHistogram)
+    assert (channel.counts, channel.unseen, channel.missing) == ((0, 2, 0), 0, 0)
+
+
 def test_an_empty_window_counts_to_nothing(tmp_path: Path) -> None:
     found = counted(tmp_path, [])
     assert (found.archived, found.fallbacks, found.arms, found.segments) == (0, 0, (), ())

@@ -117,7 +117,6 @@ class World:
             "page": page,
             "trigger": self.followers,
             "announcements": self.followers,
-            "clock": self.clock,
             "metrics": self.metrics,
         }
         return DriftRun(**{**parts, **changes}).run(has_time)

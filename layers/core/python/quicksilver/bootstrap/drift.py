@@ -62,7 +62,6 @@ def drift_function() -> DriftFunction:
         page=judged_page,
         trigger=Trigger(settings.stage, monitoring, registry, policies, clock),
         announcements=MonitoringAnnouncements(settings.stage, monitoring, announcer, policies, place, clock),
-        clock=clock,
         metrics=metrics,
     )
     return DriftFunction(run, metrics)

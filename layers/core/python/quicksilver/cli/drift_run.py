@@ -106,7 +106,7 @@ def followers(deployed: DeployedStage) -> tuple[Trigger, Announcing]:
 def run_of(judged: WindowJudge, deployed: DeployedStage) -> DriftRun:
     """One run for one endpoint, with what follows."""
     trigger, announcements = followers(deployed)
-    return DriftRun([judged], judged_page, trigger, announcements, judged.clock, _Uncounted())
+    return DriftRun([judged], judged_page, trigger, announcements, _Uncounted())
 
 
 def backtest_windows(policy: DriftPolicy, start_ms: int, end_ms: int) -> list[Window]:

@@ -18,7 +18,7 @@ from quicksilver.errors import QuicksilverError, whereabouts
 from quicksilver.instants import epoch_ms, utc_iso
 from quicksilver.metrics import Metric
 from quicksilver.monitoring import Kind
-from quicksilver.ports import Clock, Metrics
+from quicksilver.ports import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,6 @@ class DriftRun:
     page: Page
     trigger: Trigger
     announcements: Announcing
-    clock: Clock
     metrics: Metrics
 
     def run(self, has_time: Callable[[], bool] = lambda: True) -> dict[str, str]:
