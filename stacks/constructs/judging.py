@@ -1,4 +1,4 @@
-"""What functions that judge windows have in common: the engine of the query port, and whom they tell."""
+"""What functions that judge windows, and that export training sets, have in common: the engine of the query port, and whom they tell."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from stacks.config import BuiltInTraining, Stage
 from stacks.constructs.artefact_bucket import PACKAGES
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.function import Function
+from stacks.constructs.judging import allow_engine, engine_settings
 from stacks.constructs.layers import Layers
 from stacks.constructs.object_access import allow_objects, finding_resource
 from stacks.constructs.registry_api import RegistryApi
@@ -61,7 +62,7 @@ class RetrainingFunctions(Construct):
             "TrainingSet",
             service="training_set",
             description="leave the training set of a request in its workspace",
-            settings={"drift_policies": policies},
+            settings={"drift_policies": policies, **engine_settings(self._stage, self._data)},
             memory_mib=3_008,
             storage_mib=10_240,
         )
@@ -77,6 +78,7 @@ class RetrainingFunctions(Construct):
             "Which execution has taken a request is an object named by the request.",
         )
         allow_workspace(role, self._data, "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
+        allow_engine(function, self._stage, self._data)
         return function
 
     def _train(self, training: BuiltInTraining) -> Function:

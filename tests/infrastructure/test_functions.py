@@ -488,7 +488,8 @@ def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> N
         | {"kinesis:GetShardIterator", "kinesis:ListShards", "sqs:SendMessage"},
         "RetrainingFunctionsTrainingSetRole": LOGGING
         | {"kms:Decrypt", "kms:GenerateDataKey", "s3:ListBucket"}
-        | {"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"},
+        | {"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"}
+        | (ATHENA if every_stage.stage.analysis_engine is Engine.ATHENA else set()),
         "RetrainingFunctionsTrainRole": LOGGING
         | {"dynamodb:GetItem", "dynamodb:Query", "kms:Decrypt", "kms:GenerateDataKey"}
         | {"s3:GetObject", "s3:ListBucket", "s3:PutObject"},

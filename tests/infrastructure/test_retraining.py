@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from quicksilver.settings import Engine
 from stacks.config import SageMakerTraining, WebhookTraining, load_stage
 from tests.infrastructure.conftest import Synthesized, synthesize
 from tests.infrastructure.test_functions import functions, statements
@@ -85,7 +86,9 @@ def test_functions_write_workspaces_and_claims_alone_and_packages_only_the_candi
         if name.startswith("RetrainingFunctions") and "s3:PutObject" in str(statement["Action"])
         for resource in resources(statement)
     }
+    athena = every_stage.stage.analysis_engine is Engine.ATHENA
     assert written == {
+        *([("TrainingSetRole", "athena-results/*")] if athena else []),
         ("TrainingSetRole", "training/*"),
         ("TrainingSetRole", "monitoring/retraining/*"),
         ("TrainRole", "training/*"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,18 @@ def test_a_set_has_each_prediction_once_with_the_outcome_that_counts_in_the_orde
     assert rows[0]["degraded"] == []
     assert (facts.rows, facts.bad, facts.skipped) == (12, 4, 0)
     assert (facts.start, facts.end) == (utc_iso(START_MS), utc_iso(START_MS + 11 * HOUR_MS))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '[{"feature":"amount","cause":"stale","policy":"default","model":null},{"feature":null,"cause":"not_loaded"}]',
+        '[["amount","stale","default",null],[null,"not_loaded",null,"card-fraud@1"]]',
+    ],
+    ids=["objects", "arrays"],
+)
+def test_what_was_degraded_is_read_from_the_json_of_either_engine(said: str) -> None:
+    assert export._features(json.loads(said)) == [{"feature": "amount", "cause": "stale"}]
 
 
 @pytest.mark.parametrize("rows", [1, 5, 12, 13])

@@ -133,22 +133,15 @@ class Engine(StrEnum):
     ATHENA = "athena"
 
 
-class JudgingSettings(BaseSettings):
-    """A function that judges the windows of one stage's endpoints by the archive, and has what follows decided and told."""
+class QueryingSettings(BaseSettings):
+    """A function that asks the archive in SQL, by the engine that its stage has chosen."""
 
     model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
 
     stage: Name
     drift_policies: Annotated[dict[EndpointName, DriftPolicy], Field(min_length=1)]
     """``policies/drift/<endpoint>.toml`` as they were at synth."""
-    cutoffs: Annotated[dict[EndpointName, Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
-    """The decision cut-off of each endpoint, from ``policies/<endpoint>.toml`` as they were at synth."""
     archive_bucket: Name
-    models_bucket: Name
-    registry_table: Name
-    event_bus: Name
-    topic: Name
-    """The ARN of the topic on which people are told."""
     engine: Engine = Engine.DUCKDB
     athena_workgroup: str = ""
     athena_database: str = ""
@@ -156,9 +149,25 @@ class JudgingSettings(BaseSettings):
     """What DuckDB may hold in memory; the rest is on the function's disk."""
 
     @model_validator(mode="after")
-    def _has_what_it_names(self) -> Self:
+    def _names_what_it_asks(self) -> Self:
         if self.engine is Engine.ATHENA and not (self.athena_workgroup and self.athena_database):
             raise ValueError("the engine athena needs athena_workgroup and athena_database")
+        return self
+
+
+class JudgingSettings(QueryingSettings):
+    """A function that judges the windows of one stage's endpoints by the archive, and has what follows decided and told."""
+
+    cutoffs: Annotated[dict[EndpointName, Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
+    """The decision cut-off of each endpoint, from ``policies/<endpoint>.toml`` as they were at synth."""
+    models_bucket: Name
+    registry_table: Name
+    event_bus: Name
+    topic: Name
+    """The ARN of the topic on which people are told."""
+
+    @model_validator(mode="after")
+    def _has_a_cutoff_for_each_policy(self) -> Self:
         if strangers := self.drift_policies.keys() - self.cutoffs.keys():
             raise ValueError(f"cutoffs has none of {', '.join(sorted(strangers))}")
         return self
@@ -195,15 +204,8 @@ class TrainSettings(BaseSettings):
     registry_table: Name
 
 
-class TrainingSetSettings(BaseSettings):
+class TrainingSetSettings(QueryingSettings):
     """The function that leaves the training set of a request in its workspace."""
-
-    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
-
-    stage: Name
-    archive_bucket: Name
-    drift_policies: Annotated[dict[EndpointName, DriftPolicy], Field(min_length=1)]
-    """``policies/drift/<endpoint>.toml`` as they were at synth."""
 
 
 class CandidateSettings(BaseSettings):

@@ -1,4 +1,4 @@
-"""The query port of a function that judges windows: the engine that its stage has chosen."""
+"""The query port of a function: the engine that its stage has chosen."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from quicksilver.aws.clients import client
 from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.system import SystemClock
 from quicksilver.query import QueryEngine
-from quicksilver.settings import Engine, JudgingSettings
+from quicksilver.settings import Engine, QueryingSettings
 from quicksilver.sql.engine import DuckDBEngine
 
 
-def archive_engine(settings: JudgingSettings, s3: object, late_hours: int, clock: SystemClock) -> QueryEngine:
+def archive_engine(
+    settings: QueryingSettings, s3: object, late_hours: int, clock: SystemClock
+) -> QueryEngine:
     """Records are looked for up to ``late_hours`` after their time."""
     if settings.engine is Engine.ATHENA:
         return AthenaEngine(

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -140,13 +140,22 @@ def _records(archive: OpenArchive, sql: str) -> Iterator[dict[str, Any]]:
                     None if value is None or math.isnan(value) else float(value) for value in record["vector"]
                 ],
                 "label": bool(record["label"]),
-                "groups": dict(record["groups"] or {}),
-                "degraded": [
-                    {"feature": item["feature"], "cause": item["cause"]}
-                    for item in record["degraded"] or ()
-                    if item.get("feature") is not None
-                ],
+                "groups": json.loads(record["groups"] or "{}"),
+                "degraded": _features(json.loads(record["degraded"] or "[]")),
             }
+
+
+def _features(degraded: Sequence[Any]) -> list[dict[str, str]]:
+    """Which features were degraded, and why. A row is an object in the JSON of DuckDB, and an array in that of some Trino.
+
+    https://trino.io/docs/current/functions/json.html#cast-to-json
+    """
+    found = []
+    for item in degraded:
+        feature, cause = (item.get("feature"), item.get("cause")) if isinstance(item, dict) else item[:2]
+        if feature is not None:
+            found.append({"feature": feature, "cause": cause})
+    return found
 
 
 def _iso(moment: datetime) -> str:

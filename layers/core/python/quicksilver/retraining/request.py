@@ -36,7 +36,7 @@ class Evidence(_Value):
 
 class TrainingSet(_Value):
     """The predictions [start, end) with outcomes, as the query port answers ``sql``: columns ``prediction_id``, ``time``,
-    ``vector``, ``label``, ``groups`` and ``degraded``, of one fingerprint."""
+    ``vector``, ``label``, ``groups`` and ``degraded`` (both JSON), of one fingerprint."""
 
     start: str
     end: str

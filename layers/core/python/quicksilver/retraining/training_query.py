@@ -16,7 +16,8 @@ def training_set(policy: DriftPolicy, fingerprint: str, span: Span, now_ms: int)
     """The training set of an endpoint's contract over a span of predictions, as a moment (UTC epoch ms) knows them.
 
     A prediction is in it once, with the outcome that counts for it (``labelled``), in whatever model version answered it:
-    vectors of one fingerprint mean the same. What no model answered is left out.
+    vectors of one fingerprint mean the same. What no model answered is left out. ``groups`` and ``degraded`` are JSON, as
+    Athena gives no other value that is made of others.
     """
     known = labelled(
         policy.endpoint,
@@ -26,7 +27,7 @@ def training_set(policy: DriftPolicy, fingerprint: str, span: Span, now_ms: int)
         columns=("vector", "fingerprint", "degraded"),
     )
     sql = f"""{known}
-SELECT prediction_id, time, vector, label, groups, degraded
+SELECT prediction_id, time, vector, label, CAST(groups AS JSON) AS groups, CAST(degraded AS JSON) AS degraded
 FROM labelled
 WHERE label IS NOT NULL AND fingerprint = {text(fingerprint)} AND status <> 'fallback'
 ORDER BY time, prediction_id"""  # noqa: S608 - what ``labelled`` writes, and a literal that ``text`` writes
