@@ -17,7 +17,7 @@ from quicksilver.aws.system import SystemClock
 from quicksilver.cli.archive import Engine
 from quicksilver.drift.judgement import judge
 from quicksilver.drift.result import WindowResult
-from quicksilver.drift.run import Announcing, DriftRun, Trigger
+from quicksilver.drift.run import DriftRun
 from quicksilver.drift.window_judge import Judged, WindowJudge
 from quicksilver.drift.windows import HOUR_MS, windows_between
 from quicksilver.drift_policy import DriftPolicy
@@ -29,6 +29,7 @@ from quicksilver.monitoring_announcements import ArchivePlace, MonitoringAnnounc
 from quicksilver.query import QueryEngine
 from quicksilver.reports.drift_page import judged_page
 from quicksilver.retraining.trigger import Trigger as RetrainTrigger
+from quicksilver.scheduled import Announcing, Trigger
 from quicksilver.sql.engine import DuckDBEngine
 
 MOST_WINDOWS = 400

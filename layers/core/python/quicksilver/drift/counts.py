@@ -31,7 +31,7 @@ class Scores(_Value):
 
 
 class ArmCounts(Scores):
-    """The rows that one model version answered, with a vector. ``roles`` are those it had while it did."""
+    """The rows that one model version scored. ``roles`` are those it had while it did."""
 
     model: ModelName
     package_sha256: Sha256
@@ -55,7 +55,7 @@ class SegmentCounts(Scores):
 class WindowCounts(_Value):
     """Everything that is counted in one window.
 
-    ``archived`` are the predictions in the archive, duplicates once, ``fallbacks`` those of them without a vector, and
+    ``archived`` are the predictions in the archive, duplicates once, ``fallbacks`` those that no model version scored, and
     ``rolled_up`` what the rollup counted over the same time; None where it keeps nothing of it any more.
     """
 

@@ -6,37 +6,20 @@ from there; two runs at once leave the same. The page goes before the document: 
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from quicksilver.drift.result import WindowResult
 from quicksilver.drift.window_judge import DAY_MS, Judged, WindowJudge
 from quicksilver.drift.windows import awaited_windows, due_windows, late_until_ms
-from quicksilver.errors import QuicksilverError, whereabouts
 from quicksilver.instants import epoch_ms, utc_iso
 from quicksilver.metrics import Metric
 from quicksilver.monitoring import Kind
 from quicksilver.ports import Metrics
-
-logger = logging.getLogger(__name__)
-
+from quicksilver.scheduled import Announcing, Trigger, failed, followed_up
 
 Page = Callable[[Judged], str]
 """Draws the page of a window that an alarm links to."""
-
-
-class Trigger(Protocol):
-    """Decides whether what was judged asks for a new model."""
-
-    def consider(self, endpoint: str) -> object: ...
-
-
-class Announcing(Protocol):
-    """Tells of what was judged and not announced yet."""
-
-    def catch_up(self, endpoint: str) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +43,7 @@ class DriftRun:
         while waiting and has_time():
             waiting = [each for each in waiting if self._step(each)]
         for each in work:
-            self._follow_up(each)
+            each.failures += followed_up(each.endpoint, self.trigger, self.announcements, self.metrics)
         return {each.endpoint: each.said(unfinished=each in waiting) for each in work}
 
     def _step(self, work: _Work) -> bool:
@@ -68,7 +51,7 @@ class DriftRun:
         try:
             looked = next(work.looks, None)
         except Exception as error:
-            work.failures.append(self._failed(Metric.DRIFT_RUN_FAILED, work.endpoint, error))
+            work.failures.append(failed(Metric.DRIFT_RUN_FAILED, work.endpoint, error, self.metrics))
             return False
         work.judged += looked is True
         return looked is not None
@@ -106,23 +89,6 @@ class DriftRun:
             self.metrics.count(Metric.DRIFT_ALARMS)
         if result.counts.skipped:
             self.metrics.count(Metric.ARCHIVE_OBJECTS_SKIPPED, len(result.counts.skipped))
-
-    def _follow_up(self, work: _Work) -> None:
-        for metric, step in (
-            (Metric.RETRAIN_TRIGGER_FAILED, self.trigger.consider),
-            (Metric.ANNOUNCEMENTS_FAILED, self.announcements.catch_up),
-        ):
-            try:
-                step(work.endpoint)
-            except Exception as error:
-                work.failures.append(self._failed(metric, work.endpoint, error))
-
-    def _failed(self, metric: Metric, endpoint: str, error: Exception) -> str:
-        self.metrics.count(metric)
-        said = str(error) if isinstance(error, QuicksilverError) else "an error nobody foresaw"
-        facts: Mapping[str, object] = {"endpoint": endpoint, **whereabouts(error)}
-        logger.error("%s: %s", metric.value, said, extra=facts)
-        return f"failed: {said}"
 
 
 class _Work:

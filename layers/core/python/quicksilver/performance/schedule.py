@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from quicksilver.errors import QuicksilverError, whereabouts
 from quicksilver.metrics import Metric
 from quicksilver.performance.run import PerformanceRun
 from quicksilver.ports import Metrics
-
-logger = logging.getLogger(__name__)
-
-
-class Trigger(Protocol):
-    """Decides whether what was judged asks for a new model."""
-
-    def consider(self, endpoint: str) -> object: ...
-
-
-class Announcing(Protocol):
-    """Tells of what was judged and not announced yet."""
-
-    def catch_up(self, endpoint: str) -> int: ...
+from quicksilver.scheduled import Announcing, Trigger, failed, followed_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +34,11 @@ class PerformanceSchedule:
         try:
             results = self.performance.run(endpoint)
         except Exception as error:
-            said.append(self._failed(Metric.PERFORMANCE_RUN_FAILED, endpoint, error))
+            said.append(failed(Metric.PERFORMANCE_RUN_FAILED, endpoint, error, self.metrics))
         else:
             judged = [result for result in results if result.judged]
             degraded = sum(result.degraded for result in judged)
             self.metrics.count(Metric.PERFORMANCE_RUNS)
             said.append(f"{len(results)} results, {len(judged)} judged, {degraded} degraded")
-        for metric, step in (
-            (Metric.RETRAIN_TRIGGER_FAILED, self.trigger.consider),
-            (Metric.ANNOUNCEMENTS_FAILED, self.announcements.catch_up),
-        ):
-            try:
-                step(endpoint)
-            except Exception as error:
-                said.append(self._failed(metric, endpoint, error))
+        said += followed_up(endpoint, self.trigger, self.announcements, self.metrics)
         return "; ".join(said)
-
-    def _failed(self, metric: Metric, endpoint: str, error: Exception) -> str:
-        self.metrics.count(metric)
-        said = str(error) if isinstance(error, QuicksilverError) else "an error nobody foresaw"
-        facts: Mapping[str, object] = {"endpoint": endpoint, **whereabouts(error)}
-        logger.error("%s: %s", metric.value, said, extra=facts)
-        return f"failed: {said}"

@@ -7,20 +7,18 @@ Two runs at once judge the same, and one of them finds the route moved.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quicksilver.announcements import Announcements
-from quicksilver.errors import NotAllowed, NotFound, QuicksilverError, whereabouts
+from quicksilver.errors import NotAllowed, NotFound
 from quicksilver.instants import epoch_ms
 from quicksilver.metrics import Metric
 from quicksilver.ports import Clock, Metrics, RegistryStore, RolloutDecisions, RollupStore
 from quicksilver.rollout.look import Look, Verdict, look
 from quicksilver.rollout_registry import NEWS_PAGE, is_news
 from quicksilver.routing import Route
-
-logger = logging.getLogger(__name__)
+from quicksilver.scheduled import failed
 
 HISTORY_MS = 3_600_000
 """How far back from a rollout's start the rollup is read: what the champion did then is what a canary is measured by."""
@@ -53,7 +51,7 @@ class RolloutRun:
         try:
             said = self._look(endpoint)
         except Exception as error:
-            return self._failed(Metric.ROLLOUT_LOOK_FAILED, endpoint, error)
+            return failed(Metric.ROLLOUT_LOOK_FAILED, endpoint, error, self.metrics)
         self.metrics.count(Metric.ROLLOUT_LOOKS)
         return said
 
@@ -61,7 +59,7 @@ class RolloutRun:
         try:
             self.announcements.catch_up(endpoint)
         except Exception as error:
-            self._failed(Metric.ANNOUNCEMENTS_FAILED, endpoint, error)
+            failed(Metric.ANNOUNCEMENTS_FAILED, endpoint, error, self.metrics)
 
     def _look(self, endpoint: str) -> str:
         route = self.registry.current_route(endpoint)
@@ -84,13 +82,6 @@ class RolloutRun:
         head = self.registry.head(endpoint)
         entries = self.registry.history(endpoint, after=max(0, head.history - NEWS_PAGE), limit=NEWS_PAGE)
         return is_news(seen, entries)
-
-    def _failed(self, metric: Metric, endpoint: str, error: Exception) -> str:
-        self.metrics.count(metric)
-        said = str(error) if isinstance(error, QuicksilverError) else "an error nobody foresaw"
-        facts: Mapping[str, object] = {"endpoint": endpoint, **whereabouts(error)}
-        logger.error("%s: %s", metric.value, said, extra=facts)
-        return f"failed: {said}"
 
 
 def look_at(route: Route, rollup: RollupStore, clock: Clock) -> Look:
