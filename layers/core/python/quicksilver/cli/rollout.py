@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
@@ -197,7 +198,7 @@ def run(stage: StageOption = "local", yes: YesOption = False, as_json: JsonOptio
     def render() -> Table:
         table = Table("endpoint", "what came of it")
         for endpoint, text in said.items():
-            table.add_row(endpoint, str(text))
+            table.add_row(endpoint, Text(str(text)))
         return table
 
     emit(said, as_json=as_json, render=render)
