@@ -79,10 +79,12 @@ class DriftRun:
                 yield False
 
     def keep(self, judge: WindowJudge, judged: Judged) -> None:
-        """Leave a window's page and its document. Raises ``Unavailable``."""
+        """Leave a window's page, where it has an alarm, and its document. Raises ``Unavailable``."""
         result = judged.result
         name = result.counts.window.name
-        judge.monitoring.put(Kind.REPORT, result.endpoint, name, self.page(judged).encode())
+        # A page is what an alarm links to. Records that came late may have taken the alarm back: then the page says so.
+        if result.alarms or result.revision > 1:
+            judge.monitoring.put(Kind.REPORT, result.endpoint, name, self.page(judged).encode())
         judge.monitoring.put(Kind.DRIFT, result.endpoint, name, document(result))
         self.metrics.count(Metric.DRIFT_WINDOWS_JUDGED)
         if result.alarms:
