@@ -2,7 +2,8 @@
 
 Deploy, simulate, train, pack, gate, register, approve, load features, replay transactions through the API, and check that what
 was answered is what LightGBM says and what the archive holds. Then, while callers keep scoring: a candidate scores in the
-shadow of the champion and is rolled out to its place, and another, which a mistake has spoilt, is rolled back.
+shadow of the champion and is rolled out to its place, and another, which a mistake has spoilt, is rolled back. At last the world
+drifts: the monitoring says so, asks for a new model, and has it trained, gated and put in shadow.
 """
 
 from __future__ import annotations
@@ -22,18 +23,23 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from examples.card_fraud import watch
+from examples.card_fraud.archive_past import archive_past
 from examples.card_fraud.candidates import as_good, in_the_wrong_unit
 from examples.card_fraud.contract import ENDPOINT
 from examples.card_fraud.handover import HandedOver, approve, gate_line, hand_over
 from examples.card_fraud.metrics import evaluate
+from examples.card_fraud.past import DRIFTED_DAYS, TRAINED_DAYS, World, world
+from examples.card_fraud.population import DAY_MS
 from examples.card_fraud.release import compare_shadow, roll_out
 from examples.card_fraud.replay import Replay, ReplayRow, select_replay
 from examples.card_fraud.traffic import traffic
-from examples.card_fraud.train import Trained, train
+from examples.card_fraud.train import Trained, train_on
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
 from quicksilver.cli.output import explains_errors
 from quicksilver.errors import QuicksilverError, Unavailable
+from quicksilver.instants import utc_iso
 from quicksilver.local import checkout
 from quicksilver.local.deployment import STAGE, Deployment
 from quicksilver.local.emulator import Emulator
@@ -67,8 +73,9 @@ def main() -> None:
         deployment = Deployment(emulator)
         deployment.deploy(say)
     stage, grace = (DeployedStage(STAGE, deployment.environment_of(name)) for name in ("ada", "grace"))
-    with step("simulating 200,000 transactions and training on them"):
-        trained = train()
+    with step("simulating 70 days of transactions and training on the first 60"):
+        simulated = world(SystemClock().now_ms())
+        trained = train_on(simulated.transactions, simulated.frame, days=TRAINED_DAYS)
     with step("pack, gate, register as ada, approve as grace") as say:
         handed_over = hand_over(stage, grace, trained, say)
     replay = select_replay(trained.contract, trained.transactions, trained.frame, n=TRANSACTIONS)
@@ -82,6 +89,7 @@ def main() -> None:
         archived = wait_for_archive(stage, {item.answer["prediction_id"] for item in scored})
     report(trained, handed_over, rows, scored, archived)
     release(stage, grace, trained)
+    drift(stage, simulated)
     say_what_is_next(stage, scored)
     console.print(
         f"\n[dim]{time.monotonic() - started:.0f} s in all. The stack stays up; stop it with:[/dim] make down"
@@ -187,6 +195,42 @@ def release(ada: DeployedStage, grace: DeployedStage, trained: Trained) -> None:
     console.print(f"\n{under_way.answered} requests meanwhile, none of them failed: {answers}")
 
 
+def drift(stage: DeployedStage, simulated: World) -> None:
+    """Let the world drift, and show what the monitoring makes of it."""
+    console.print()
+    with step("the ten days before today go into the archive, answered in bulk, not lived through") as say:
+        archived = archive_past(stage, simulated, say)
+    console.print(
+        f"  {archived.predictions:,} predictions with their outcomes, {archived.frauds} of them frauds; "
+        f"the drift knob is turned on the last {DRIFTED_DAYS} days"
+    )
+    with step("the drift function catches up") as say:
+        watch.catch_up(stage, say)
+    judged = watch.windows(stage)
+    days = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
+    for result in judged:
+        alarms = result.alarms
+        words = f"[red]{len(alarms)} alarms[/red]" if alarms else "[green]quiet[/green]"
+        first = alarms[0].sentence if alarms else ""
+        days.add_row(utc_iso(result.counts.window.start_ms)[:10], f"{result.counts.archived:,}", words, first)
+    console.print(days)
+    request = watch.the_request(stage)
+    console.print(f"\n[bold]RetrainRequested[/bold] {request.id}: {request.reason}")
+    with step(f"the state machine works on {request.id}") as say:
+        ending = watch.wait_for_ending(stage, request, say)
+    console.print(f"  {gate_line(watch.gate_report(stage, request))}\n  {ending.sentence}")
+    with step("the drift function once more"):
+        before = watch.documents(stage)
+        said = watch.catch_up(stage, lambda _: None)
+    same = (
+        "and nothing is announced or asked for again"
+        if watch.documents(stage) == before
+        else "and MORE CAME OF IT"
+    )
+    console.print(f"  {said}, {same}")
+    console.print(f"  for a person: {watch.write_page().relative_to(checkout())}")
+
+
 def report(
     trained: Trained,
     handed_over: HandedOver,
@@ -259,6 +303,8 @@ def try_next(body: Mapping[str, Any]) -> str:
     ]
     keys = [f"--key {name}={value}" for name, value in body["keys"].items()]
     run = ".venv/bin/quicksilver"
+    midnight_ms = SystemClock().now_ms() // DAY_MS * DAY_MS
+    last_days = f"--from {utc_iso(midnight_ms - 6 * DAY_MS)} --to {utc_iso(midnight_ms)}"
     return "\n".join(
         [
             f"  {run} score --endpoint {ENDPOINT} --entity {body['entity_id']} {' '.join([*keys, *features])}",
@@ -267,6 +313,10 @@ def try_next(body: Mapping[str, Any]) -> str:
             f"  {run} model list --endpoint {ENDPOINT}",
             f"  {run} route history --endpoint {ENDPOINT}",
             f"  {run} rollout history --endpoint {ENDPOINT}",
+            f"  {run} drift report --endpoint {ENDPOINT} --html build/drift.html",
+            f"  {run} drift backtest --endpoint {ENDPOINT} {last_days}",
+            f"  {run} performance report --endpoint {ENDPOINT} --html build/performance.html",
+            f"  {run} retrain list --endpoint {ENDPOINT}",
             f"  {run} registry history --endpoint {ENDPOINT}",
             f"  {run} registry verify --endpoint {ENDPOINT}",
             f"  {run} local status",

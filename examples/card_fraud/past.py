@@ -40,7 +40,7 @@ from quicksilver.serving import Serving
 
 TRAINED_DAYS = 60
 PAST_DAYS = 10
-DRIFTED_DAYS = 5
+DRIFTED_DAYS = 4
 DRIFT = 1.0
 PER_DAY, CARDS = 200_000 / 60, 6_000
 EXPLAINED = 20

@@ -25,7 +25,7 @@ from quicksilver.reports.drift_pictures import (
     timeline,
 )
 
-DRAWN = 8
+DRAWN = 6
 """Features with a picture of their own."""
 IN_ROWS = 20
 """Features in the picture of all, those that rank first."""
