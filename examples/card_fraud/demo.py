@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -210,24 +211,27 @@ def drift(stage: DeployedStage, simulated: World) -> None:
     days = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
     for result in judged:
         alarms = result.alarms
-        words = f"[red]{len(alarms)} alarms[/red]" if alarms else "[green]quiet[/green]"
-        first = alarms[0].sentence if alarms else ""
-        days.add_row(utc_iso(result.counts.window.start_ms)[:10], f"{result.counts.archived:,}", words, first)
+        words = "[green]quiet[/green]"
+        if alarms:
+            words = f"[red]{len(alarms)} alarms[/red], {alarms[0].feature or 'scores'} first"
+        days.add_row(utc_iso(result.counts.window.start_ms)[:10], f"{result.counts.archived:,}", words)
     console.print(days)
+    first = next((result for result in judged if result.alarms), None)
+    if first is None:
+        raise QuicksilverError("No day has an alarm, though the drift knob is turned.")
+    console.print(f"\n[bold]DriftDetected[/bold] {escape(watch.headline(stage, first))}")
+    console.print(f"  {first.alarms[0].sentence}", markup=False)
     request = watch.the_request(stage)
-    console.print(f"\n[bold]RetrainRequested[/bold] {request.id}: {request.reason}")
+    console.print(f"[bold]RetrainRequested[/bold] {request.id}: {request.reason}")
     with step(f"the state machine works on {request.id}") as say:
         ending = watch.wait_for_ending(stage, request, say)
     console.print(f"  {gate_line(watch.gate_report(stage, request))}\n  {ending.sentence}")
-    with step("the drift function once more"):
-        before = watch.documents(stage)
-        said = watch.catch_up(stage, lambda _: None)
-    same = (
-        "and nothing is announced or asked for again"
-        if watch.documents(stage) == before
-        else "and MORE CAME OF IT"
-    )
-    console.print(f"  {said}, {same}")
+    before = watch.documents(stage)
+    with step("the drift function once more") as say:
+        said = watch.catch_up(stage, say)
+    if watch.documents(stage) != before:
+        raise QuicksilverError("Run again, the drift function has announced or asked for something again.")
+    console.print(f"  {said}; nothing is announced or asked for again")
     console.print(f"  for a person: {watch.write_page().relative_to(checkout())}")
 
 

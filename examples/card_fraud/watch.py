@@ -20,6 +20,7 @@ from quicksilver.errors import QuicksilverError, Unavailable
 from quicksilver.gates.report import GateReport
 from quicksilver.local import checkout
 from quicksilver.monitoring import Kind, read_document
+from quicksilver.monitoring_announcements import ArchivePlace, drift_announcement
 from quicksilver.retraining.ending import Ending, EndingKind
 from quicksilver.retraining.progress import State, progress
 from quicksilver.retraining.request import RetrainRequest
@@ -52,6 +53,12 @@ def windows(stage: DeployedStage) -> list[WindowResult]:
     names = store.names(Kind.DRIFT, ENDPOINT)
     found = (read_document(store, Kind.DRIFT, ENDPOINT, name, WindowResult) for name in names)
     return [result for result in found if result and result.counts.archived]
+
+
+def headline(stage: DeployedStage, result: WindowResult) -> str:
+    """What people are told of a window with alarms, in one line."""
+    place = ArchivePlace(stage.outputs["ArchiveBucket"], stage.session.region_name)
+    return drift_announcement(result, stage.stage, place).subject
 
 
 def documents(stage: DeployedStage) -> list[str]:
