@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from quicksilver.drift import counting
 from quicksilver.drift.counting import WindowCounter
 from quicksilver.drift.counts import ArmCounts, Scores, SegmentCounts, WindowCounts
 from quicksilver.drift.histogram_sql import number
@@ -44,12 +45,15 @@ SHAS = {
 CONTRACTS = {"card-fraud@1": (FIRST, PROFILE), "card-fraud@2": (SECOND, OTHER_PROFILE)}
 
 
-def counted(folder: Path, records: Sequence[PredictionRecord], **engine: Any) -> WindowCounts:
+def counted(
+    folder: Path, records: Sequence[PredictionRecord], *, at_once: int = 0, **engine: Any
+) -> WindowCounts:
     counter = WindowCounter(
         "card-fraud",
         RecordEngine(folder, records, **engine),
         ModelReader(ARTIFACTS, CUTOFF),
         SEGMENTS,
+        at_once,
     )
     return counter.count(WINDOW, rolled_up=None)
 
@@ -226,17 +230,31 @@ def records_of_a_window(draw: st.DrawFn) -> list[PredictionRecord]:
     return draw(st.permutations(records))
 
 
-@given(records_of_a_window(), st.sampled_from([None, HOUR_MS, 24 * HOUR_MS]))
+@given(records_of_a_window(), st.sampled_from([None, HOUR_MS, 24 * HOUR_MS]), st.sampled_from([0, 10, 1_000]))
 @settings(max_examples=60, deadline=None)
 def test_a_window_counted_in_the_engine_is_what_its_records_add_up_to_one_by_one(
-    tmp_path_factory: pytest.TempPathFactory, records: list[PredictionRecord], slice_ms: int | None
+    tmp_path_factory: pytest.TempPathFactory,
+    records: list[PredictionRecord],
+    slice_ms: int | None,
+    at_once: int,
 ) -> None:
-    found = counted(tmp_path_factory.getbasetemp(), records, slice_ms=slice_ms)
+    found = counted(tmp_path_factory.getbasetemp(), records, at_once=at_once, slice_ms=slice_ms)
     expected = recount(records)
     assert _by_name(found.segments) == _by_name(expected.segments)
     assert found.model_copy(update={"segments": ()}) == expected.model_copy(update={"segments": ()})
     for arm in found.arms:
         assert {histogram.rows for histogram in (arm.score, *arm.features.values())} == {arm.rows}
+
+
+@pytest.mark.parametrize(("at_once", "slices"), [(1, 4), (2, 1)])
+def test_few_predictions_are_counted_in_one_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, slices: int
+) -> None:
+    spans: list[object] = []
+    add = counting._Tally.add
+    monkeypatch.setattr(counting._Tally, "add", lambda tally, span: (spans.append(span), add(tally, span))[1])
+    assert counted(tmp_path, [record(0), record(1)], at_once=at_once, slice_ms=HOUR_MS).archived == 2
+    assert len(spans) == slices
 
 
 def _by_name(segments: Sequence[SegmentCounts]) -> dict[tuple[str, str, str | None], Scores]:

@@ -28,15 +28,20 @@ from quicksilver.prediction import Status
 from quicksilver.query import OpenArchive, QueryEngine, Span
 from quicksilver.routing import Role
 
+AT_ONCE = 50_000
+"""So many predictions are counted in one go, whatever the engine's slices: with fewer, asking takes longer than counting."""
+
 
 @dataclass(frozen=True, slots=True)
 class WindowCounter:
-    """Counts windows of one endpoint. ``segments`` are features each of whose values is a segment."""
+    """Counts windows of one endpoint. ``segments`` are features each of whose values is a segment; up to ``at_once``
+    predictions are counted without slices."""
 
     endpoint: str
     engine: QueryEngine
     models: ModelReader
     segments: Sequence[str] = ()
+    at_once: int = AT_ONCE
 
     def archived(self, window: Window) -> tuple[int, tuple[str, ...]]:
         """How many predictions the archive has of a window now, and the objects of it that cannot be read.
@@ -53,7 +58,7 @@ class WindowCounter:
         span = Span(window.start_ms, window.end_ms)
         with self.engine.open([PREDICTIONS.name], span, endpoint=self.endpoint) as archive:
             tally = _Tally(self.endpoint, archive, self.models, self.segments)
-            for part in span.slices(self.engine.slice_ms):
+            for part in span.slices(self._slice_ms(archive, span)):
                 tally.add(part)
             return WindowCounts(
                 endpoint=self.endpoint,
@@ -66,6 +71,12 @@ class WindowCounter:
                 segments=tuple(tally.segment_counts(span)),
                 skipped=_skipped(archive),
             )
+
+    def _slice_ms(self, archive: OpenArchive, span: Span) -> int | None:
+        if self.engine.slice_ms is None:
+            return None
+        ((predictions,),) = archive.query(count_sql(self.endpoint, span)).rows
+        return None if predictions <= self.at_once else self.engine.slice_ms
 
 
 @dataclass(slots=True)
