@@ -28,16 +28,24 @@ def cutoffs_json(stage: Stage, root: Path = POLICIES_ROOT) -> str:
     return _json({name: policy.cutoff for name, policy in _policies(stage, root).items()})
 
 
+EMULATED_LATE_HOURS = 1
+"""How long an emulated stage waits for late records. It delivers at once, each record as an object of its own, and whoever
+looked for two days of them after a window would read ten thousand objects of live traffic for none."""
+
+
 def drift_policies_json(stage: Stage, root: Path = POLICIES_ROOT) -> str:
     """The drift policies of the stage's endpoints, without their defaults, as one JSON object by endpoint.
 
     Raises ``ConfigError`` for an endpoint whose drift policy is missing, malformed or another endpoint's.
     """
-    return _json(
-        {
-            endpoint.name: _drift_policy(endpoint.name, root).model_dump(mode="json", exclude_defaults=True)
-            for endpoint in stage.endpoints
+    policies = {endpoint.name: _drift_policy(endpoint.name, root) for endpoint in stage.endpoints}
+    if stage.emulated:
+        policies = {
+            name: policy.model_copy(update={"late_hours": EMULATED_LATE_HOURS})
+            for name, policy in policies.items()
         }
+    return _json(
+        {name: policy.model_dump(mode="json", exclude_defaults=True) for name, policy in policies.items()}
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from aws_cdk import App
 
 from app import build
+from quicksilver.drift_policy import DriftPolicy
 from quicksilver.gates.policy import Policy
 from stacks.config import ConfigError, load_stage
 from stacks.policies import POLICIES_ROOT, drift_policies_json, policies_json
@@ -115,3 +116,13 @@ def test_more_policies_than_lambdas_environment_holds_are_refused_at_synth(
             layers_root=layers_root,
             policies_root=root,
         )
+
+
+def test_an_emulated_stage_waits_an_hour_for_late_records_and_others_as_their_policy_says() -> None:
+    late = {
+        stage: DriftPolicy.model_validate(
+            json.loads(drift_policies_json(load_stage(stage), POLICIES_ROOT))["card-fraud"]
+        ).late_hours
+        for stage in ("local", "dev", "prod")
+    }
+    assert late == {"local": 1, "dev": 48, "prod": 48}
