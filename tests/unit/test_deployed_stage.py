@@ -32,4 +32,4 @@ def test_a_function_is_waited_for_as_long_as_it_may_run_and_invoked_once(
     assert DeployedStage("local").invoke("drift", {}) == {"card-fraud": "10 windows judged"}
     (config,) = asked
     assert config.read_timeout > LAMBDA_SECONDS  # type: ignore[attr-defined]
-    assert config.retries == {"total_max_attempts": 1}  # type: ignore[attr-defined]
+    assert config.retries == {"total_max_attempts": 1, "mode": "standard"}  # type: ignore[attr-defined]

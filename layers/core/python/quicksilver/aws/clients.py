@@ -21,7 +21,12 @@ STEADY = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts
 PARALLEL = STEADY.merge(Config(max_pool_connections=32))
 """For readers that fetch many objects at once."""
 
-INVOKING = Config(connect_timeout=2, read_timeout=910, retries={"total_max_attempts": 1}, tcp_keepalive=True)
+INVOKING = Config(
+    connect_timeout=2,
+    read_timeout=910,
+    retries={"total_max_attempts": 1, "mode": "standard"},
+    tcp_keepalive=True,
+)
 """For who waits for a function, which Lambda lets run for fifteen minutes: a call that was given up is not taken back, and
 made again it would run the function twice."""
 
