@@ -72,10 +72,48 @@ def test_everything_that_somebody_must_hear_is_announced_once() -> None:
     assert [told.id for told in announcer.announced] == IDS
     assert announcements(store, announcer).catch_up(ENDPOINT) == 0
     assert announcements(store, announcer, NOW_MS + 300 * DAY_MS).catch_up(ENDPOINT) == 0
-    put_drift(store, drift_result(window(START_MS + DAY_MS), finding(), revision=2))
+    put_drift(store, drift_result(window(START_MS - 2 * DAY_MS), finding(), revision=2))
     put_drift(store, drift_result(window(START_MS), finding(), finding(feature="age"), revision=2))
     assert announcements(store, announcer).catch_up(ENDPOINT) == 1, "late records made one more window alarm"
-    assert announcer.announced[-1].id == f"card-fraud/drift-{window(START_MS + DAY_MS).name}"
+    assert announcer.announced[-1].id == f"card-fraud/drift-{window(START_MS - 2 * DAY_MS).name}"
+
+
+OTHER = "card-fraud@8"
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        ("!!!!", [0]),
+        (".!!.!!!", [1, 4]),
+        ("! !", [0]),
+        ("!       !", [0, 8]),
+        ("!e!", [0]),
+        ("!o!", [0]),
+        ("!b!", [0, 1]),
+        ("ob!", [1]),
+    ],
+    ids=[
+        "goes on", "comes back", "over a window that nobody judged", "after a long gap", "over an empty window",
+        "over a quiet window of another model version", "joined by another model version", "another first",
+    ],
+)  # fmt: skip
+def test_drift_is_told_when_it_begins_and_not_while_it_goes_on(days: str, told: list[int]) -> None:
+    """! is an alarm of the champion, b of another model version too, o none of the other, . none, e a window without rows."""
+    store, announcer = MemoryMonitoringStore(), MemoryAnnouncer()
+    found = {
+        "!": [finding()], ".": [finding(alarm=False)], "e": [],
+        "o": [finding(OTHER, alarm=False)], "b": [finding(), finding(OTHER)],
+    }  # fmt: skip
+    for day, kind in enumerate(days):
+        if kind != " ":
+            put_drift(store, drift_result(window(START_MS + day * DAY_MS), *found[kind]))
+        # Whether windows are judged one by one or caught up with makes no difference
+        if day % 2:
+            announcements(store, announcer, START_MS + 10 * DAY_MS).catch_up(ENDPOINT)
+    announcements(store, announcer, START_MS + 10 * DAY_MS).catch_up(ENDPOINT)
+    names = [f"card-fraud/drift-{window(START_MS + day * DAY_MS).name}" for day in told]
+    assert [news.id for news in announcer.announced] == names
 
 
 def test_an_endpoint_without_a_policy_is_none() -> None:

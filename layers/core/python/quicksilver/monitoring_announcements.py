@@ -1,8 +1,8 @@
 """What the monitoring finds, told to machines as events and to people as messages.
 
-The documents are the outbox. A window with alarms, a performance that has degraded and a request for a new model are each
-announced, and marked afterwards: whoever is killed in between announces the same again, under the same id, and nothing is
-left out.
+The documents are the outbox. The first window in a row with an alarm, a performance that has degraded and a request for a new
+model are each announced, and marked afterwards: whoever is killed in between announces the same again, under the same id, and
+nothing is left out. Drift that goes on has been told: who hears of it every day stops listening.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ MAX_FINDINGS = 40
 
 TOLD_FINDINGS = 5
 """Findings in a message for people, and notes."""
+
+LOOK_BACK_WINDOWS = 7
+"""How many windows that judged nothing of a model version may lie between two of one row: nights and holidays."""
 
 DAY_MS = 24 * 3_600_000
 
@@ -162,7 +165,9 @@ class MonitoringAnnouncements:
         """What is announced of a document; None where it says nothing that anybody must hear."""
         if kind is Kind.DRIFT:
             window = read_document(self.store, kind, endpoint, name, WindowResult)
-            return drift_announcement(window, self.stage, self.place) if window and window.alarms else None
+            if window is None or not self._is_news(window):
+                return None
+            return drift_announcement(window, self.stage, self.place)
         if kind is Kind.PERFORMANCE:
             found = read_document(self.store, kind, endpoint, name, PerformanceResult)
             return (
@@ -172,6 +177,23 @@ class MonitoringAnnouncements:
             )
         request = read_document(self.store, kind, endpoint, name, RetrainRequest)
         return request_announcement(request) if request else None
+
+    def _is_news(self, result: WindowResult) -> bool:
+        """Whether a model version has an alarm in this window and had none in the one before that judged it."""
+        return any(not self._alarmed_before(result, model) for model in {one.model for one in result.alarms})
+
+    def _alarmed_before(self, result: WindowResult, model: ModelName) -> bool:
+        window = result.counts.window
+        length_ms = window.end_ms - window.start_ms
+        for back in range(1, LOOK_BACK_WINDOWS + 1):
+            start_ms = window.start_ms - back * length_ms
+            name = Window(start_ms=start_ms, end_ms=start_ms + length_ms).name
+            earlier = read_document(self.store, Kind.DRIFT, result.endpoint, name, WindowResult)
+            if judged := [
+                finding for finding in (earlier.findings if earlier else ()) if finding.model == model
+            ]:
+                return any(finding.alarm for finding in judged)
+        return False
 
 
 def drift_announcement(result: WindowResult, stage: str, place: ArchivePlace) -> Announcement:
@@ -204,6 +226,7 @@ def drift_announcement(result: WindowResult, stage: str, place: ArchivePlace) ->
         f"Pictures: {detail.page}",
         f"In the console: {place.console(endpoint, window.name)}",
         f"More: quicksilver drift report --endpoint {endpoint} --stage {stage} --html drift.html",
+        "This is told once: again only after a window without an alarm.",
         f"Stage: {stage}; policy {result.policy_version}",
     ]
     headline = f"[{stage}] {endpoint}: drift, {first.feature or 'scores'} first of {len(alarms)} in alarm"
