@@ -44,6 +44,7 @@ from quicksilver.instants import utc_iso
 from quicksilver.local import checkout
 from quicksilver.local.deployment import STAGE, Deployment
 from quicksilver.local.emulator import Emulator
+from quicksilver.query import Span
 from quicksilver.sql.engine import DuckDBEngine
 
 TRANSACTIONS = 500
@@ -84,10 +85,11 @@ def main() -> None:
         rows = stage.features.write(replay.feature_rows(SystemClock().now_ms()))
     with step("waiting until the endpoint answers with the new champion"):
         wait_for_route(stage, replay.rows[0], handed_over.model)
+    since_ms = SystemClock().now_ms()
     scored = score_all(stage, replay)
     check_exact(trained, scored)
     with step("waiting for the archive"):
-        archived = wait_for_archive(stage, {item.answer["prediction_id"] for item in scored})
+        archived = wait_for_archive(stage, since_ms, {item.answer["prediction_id"] for item in scored})
     report(trained, handed_over, rows, scored, archived)
     release(stage, grace, trained)
     drift(stage, simulated)
@@ -153,13 +155,14 @@ def check_exact(trained: Trained, scored: list[Scored]) -> None:
         )
 
 
-def wait_for_archive(stage: DeployedStage, prediction_ids: set[str]) -> int:
-    """How many of these predictions the archive holds, waiting for those on their way."""
+def wait_for_archive(stage: DeployedStage, since_ms: int, prediction_ids: set[str]) -> int:
+    """How many of these predictions, all since a moment, the archive holds; those on their way are waited for."""
     wanted = ", ".join(f"'{prediction_id}'" for prediction_id in prediction_ids)
     sql = f"select count(*) from predictions where prediction_id in ({wanted})"  # noqa: S608 - our own ids
     deadline = time.monotonic() + ARCHIVE_PATIENCE_SECONDS
     while True:
-        with DuckDBEngine(stage.archive).open(["predictions"], endpoint=ENDPOINT) as archive:
+        span = Span(since_ms, SystemClock().now_ms() + 1)
+        with DuckDBEngine(stage.archive).open(["predictions"], span, endpoint=ENDPOINT) as archive:
             archived = int(archive.query(sql).rows[0][0])
         if archived >= len(prediction_ids) or time.monotonic() > deadline:
             break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from quicksilver.instants import utc_iso
 from quicksilver.memory import ManualClock, MemoryMonitoringStore, MemoryObjectStore
 from quicksilver.outcomes import Outcome
 from quicksilver.prediction import PredictionRecord
+from quicksilver.query import Span
 from quicksilver.retraining import export
 from quicksilver.retraining.ending import EndingKind
 from quicksilver.retraining.export import SetFacts, TrainingSets
@@ -136,6 +137,39 @@ def test_an_outcome_by_entity_and_moment_counts_too(tmp_path: Path) -> None:
     )
     facts = sets_of(archive, MemoryObjectStore(), tmp_path).export(a_request())
     assert (facts.rows, facts.bad) == (1, 1)
+
+
+class Watched:
+    """An archive that notes which span of predictions it was opened for."""
+
+    slice_ms = None
+
+    def __init__(self, archive: WrittenArchive) -> None:
+        self._archive = archive
+        self.spans: list[Span] = []
+
+    def open(self, tables: Sequence[str], span: Span | None = None, **more: Any) -> Any:
+        if "predictions" in tables and span is not None:
+            self.spans.append(span)
+        return self._archive.open(tables, span, **more)
+
+
+def by_its_entity() -> Outcome:
+    at = utc_iso(START_MS + 5)
+    return Outcome(entity_id="card", event_time=at, label=True, time=utc_iso(NOW_MS - 1))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "later"), [([], False), ([outcome(1, 5, label=True)], False), ([by_its_entity()], True)]
+)
+def test_predictions_after_the_sets_span_are_read_only_where_an_outcome_may_be_of_one(
+    tmp_path: Path, outcomes: list[Outcome], later: bool
+) -> None:
+    watched, request = Watched(WrittenArchive([prediction(1, 0)], {ENDPOINT: outcomes})), a_request()
+    own = request.training_set.model_copy(update={"end": utc_iso(NOW_MS - DAY_MS)})
+    sets_of(watched, MemoryObjectStore(), tmp_path).export(request.model_copy(update={"training_set": own}))
+    (span,) = watched.spans
+    assert span.end_ms == (NOW_MS + 1 if later else NOW_MS - DAY_MS)
 
 
 def test_an_object_that_cannot_be_read_is_left_out_and_counted(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from quicksilver.drift_policy import DriftPolicy
 from quicksilver.instants import epoch_ms
 from quicksilver.model_version import Sha256
-from quicksilver.query import OpenArchive, QueryEngine, Span
+from quicksilver.query import OpenArchive, QueryEngine, Span, text
 from quicksilver.retraining.ending import Ending, EndingKind
 from quicksilver.retraining.request import RetrainRequest
 from quicksilver.retraining.training_query import TABLES
@@ -74,17 +74,24 @@ class TrainingSets:
         found = workspace.find(WorkFile.FACTS)
         if found is not None:
             return SetFacts.model_validate_json(found)
-        # Until the moment of the request: a later prediction of an entity may be the one that an outcome is of.
-        span = Span(epoch_ms(request.training_set.start), epoch_ms(request.requested_at) + 1)
         with (
             tempfile.TemporaryDirectory(prefix="quicksilver-training-", dir=self.folder) as name,
-            self.engine.open(TABLES, span, endpoint=request.endpoint) as archive,
+            self.engine.open(TABLES, self._span(request), endpoint=request.endpoint) as archive,
         ):
             file = Path(name) / WorkFile.SET
             facts = write_set(archive, request.training_set.sql, file)
             workspace.put_file(WorkFile.SET, file)
         workspace.put(WorkFile.FACTS, facts.model_dump_json().encode())
         return facts
+
+    def _span(self, request: RetrainRequest) -> Span:
+        """The set's own span; where outcomes name entities, until the moment of the request, for a later prediction of an
+        entity may be the one that an outcome is of."""
+        own = Span(epoch_ms(request.training_set.start), epoch_ms(request.training_set.end))
+        sql = f"SELECT count_if(prediction_id IS NULL) AS n FROM outcomes WHERE endpoint = {text(request.endpoint)}"  # noqa: S608
+        with self.engine.open(["outcomes"], own, endpoint=request.endpoint) as archive:
+            by_entity = archive.query(sql).rows[0][0]
+        return Span(own.start_ms, max(own.end_ms, epoch_ms(request.requested_at) + 1)) if by_entity else own
 
     def too_few(self, request: RetrainRequest, facts: SetFacts) -> Ending | None:
         """The end of a request whose set is too small to train on; None where it is not."""
