@@ -20,7 +20,7 @@ from quicksilver.aws.system import SystemClock, pause
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.gates.policy import Policy
 from quicksilver.gates.report import Check, Gate, GateReport, Outcome
-from quicksilver.memory import MemoryMetrics
+from quicksilver.memory import MemoryContractStore, MemoryMetrics
 from quicksilver.registry import Registry, Stores
 from quicksilver.routing import sole_champion
 
@@ -75,7 +75,12 @@ def registry_on(
 ) -> Registry:
     artifacts = artifact_store(aws)
     return Registry(
-        Stores(DynamoDBRegistryStore(client(aws, "dynamodb"), REGISTRY_TABLE), artifacts, artifacts),
+        Stores(
+            DynamoDBRegistryStore(client(aws, "dynamodb"), REGISTRY_TABLE),
+            artifacts,
+            artifacts,
+            MemoryContractStore(),
+        ),
         signer=KmsSigner(client(aws, "kms"), _KEY),
         policies=policies,
         load=load,

@@ -12,7 +12,7 @@ from pathlib import Path
 from aws_cdk import CfnOutput, Duration, Stack, aws_iam as iam
 from constructs import Construct
 
-from quicksilver.archive import SHADOW_PREFIX
+from quicksilver.archive import CONTRACTS_PREFIX, SHADOW_PREFIX
 from stacks.config import ONE_VCPU_MIB, Stage
 from stacks.constructs.artefact_bucket import EVIDENCE, PACKAGES
 from stacks.constructs.count_alarms import ROLLUP, SHADOW, CountAlarms
@@ -64,6 +64,7 @@ class ControlStack(Stack):
                 "stage": stage.name,
                 "registry_table": data.registry.table_name,
                 "models_bucket": data.models.bucket_name,
+                "archive_bucket": data.archive.bucket_name,
                 "signing_key": data.signing_key.key_arn,
                 "policies": policies_json(stage, policies_root),
             },
@@ -105,6 +106,14 @@ class ControlStack(Stack):
             reason="Each gate report is an object named by its SHA-256; the bucket lets it be written once.",
         )
         function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.models_key.key_arn)
+        allow_objects(
+            function.own_role,
+            actions=["s3:PutObject"],
+            bucket=data.archive,
+            prefix=CONTRACTS_PREFIX,
+            reason="Each contract is an object named by its fingerprint, written by whoever registers a model version of it first.",
+        )
+        function.allow(["kms:GenerateDataKey"], data.predictions_key.key_arn)
         function.allow(["kms:Sign", "kms:Verify"], data.signing_key.key_arn)
 
     def _rollup(self, stage: Stage, data: DataStack, layers: Layers, policies_root: Path) -> None:

@@ -17,6 +17,7 @@ from quicksilver.memory import (
     MemoryAnnouncementCursor,
     MemoryAnnouncer,
     MemoryArtifactStore,
+    MemoryContractStore,
     MemoryMetrics,
     MemoryRegistryStore,
     MemorySigner,
@@ -200,7 +201,7 @@ class World:
     def _registry(self, store: Any) -> Registry:
         artifacts = MemoryArtifactStore()
         return Registry(
-            Stores(store, artifacts, artifacts),
+            Stores(store, artifacts, artifacts, MemoryContractStore()),
             signer=MemorySigner(),
             policies={},
             load=lambda _: pytest.fail("nothing here loads a model"),

@@ -12,7 +12,7 @@ from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.gates.report import Outcome
 from quicksilver.history import Action, Entry, Head, chain_breaks
 from quicksilver.instants import utc_iso
-from quicksilver.memory import ManualClock, MemorySigner
+from quicksilver.memory import ManualClock, MemoryContractStore, MemorySigner
 from quicksilver.model_version import ModelVersion, State
 from quicksilver.ports import ArtifactStore, Change, RegistryStore
 from quicksilver.registry import Registry, Stores
@@ -156,7 +156,7 @@ def test_the_last_route_is_current_and_each_was_current_in_its_time(registry_sto
 @pytest.fixture
 def registry(registry_store: RegistryStore, artifact_store: ArtifactStore) -> Registry:
     return Registry(
-        Stores(registry_store, artifact_store, artifact_store),
+        Stores(registry_store, artifact_store, artifact_store, MemoryContractStore()),
         signer=MemorySigner(),
         policies={ENDPOINT: policy()},
         load=LightGBMEvaluator,

@@ -541,6 +541,7 @@ def test_wildcards_end_a_prefix_of_objects_and_stand_nowhere_else(every_stage: S
         "/monitoring/retraining/*",
         "/packages/*",  # any registered model
         "/evidence/*",
+        "/contracts/*",
         "/undelivered/card-fraud/*",
         "/undelivered/credit-line/*",
         "/undelivered/*",
@@ -581,6 +582,7 @@ def test_the_registry_reads_packages_writes_evidence_and_changes_nothing_else(
         ("s3:GetObject", "/packages/*"),
         ("s3:GetObject", "/evidence/*"),
         ("s3:PutObject", "/evidence/*"),
+        ("s3:PutObject", "/contracts/*"),
     }
 
 

@@ -12,6 +12,7 @@ from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.memory import (
     ManualClock,
     MemoryArtifactStore,
+    MemoryContractStore,
     MemoryFeatureStore,
     MemoryMetrics,
     MemoryPredictionStream,
@@ -39,6 +40,7 @@ class Bench:
     metrics: MemoryMetrics = field(default_factory=MemoryMetrics)
     features: MemoryFeatureStore = field(default_factory=MemoryFeatureStore)
     artifacts: MemoryArtifactStore = field(default_factory=MemoryArtifactStore)
+    contracts: MemoryContractStore = field(default_factory=MemoryContractStore)
     registry_store: MemoryRegistryStore = field(default_factory=MemoryRegistryStore)
     signer: MemorySigner = field(default_factory=MemorySigner)
     stream: MemoryPredictionStream = field(default_factory=MemoryPredictionStream)
@@ -46,7 +48,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.registry = Registry(
-            Stores(self.registry_store, self.artifacts, self.artifacts),
+            Stores(self.registry_store, self.artifacts, self.artifacts, self.contracts),
             signer=self.signer,
             policies={endpoint: policy(endpoint) for endpoint in ("card-fraud", "credit-line")},
             load=LightGBMEvaluator,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from quicksilver.errors import (
     NotAllowed,
     NotFound,
     QuicksilverError,
+    Unavailable,
 )
 from quicksilver.gates.report import Outcome
 from quicksilver.history import Action
@@ -62,6 +64,21 @@ def test_registering_the_same_bytes_twice_gives_the_same_model_version(
     again = bench.registry.register("card-fraud", package.sha256, who=GRACE)
     assert (again.name, again.author) == ("card-fraud@1", ADA)
     assert actions(bench) == before
+
+
+def test_a_model_versions_contract_is_in_the_archive_before_it_has_a_number(
+    bench: Bench, second_package: Package
+) -> None:
+    bench.artifacts.put(second_package.sha256, second_package.files)
+    bench.contracts.available = False
+    with pytest.raises(Unavailable):
+        bench.registry.register("card-fraud", second_package.sha256, who=ADA)
+    assert bench.registry_store.model_version("card-fraud", 2) is None
+    bench.contracts.available = True
+    registered = bench.registry.register("card-fraud", second_package.sha256, who=ADA)
+    rows = [json.loads(line) for line in bench.contracts.kept[registered.fingerprint].splitlines()]
+    assert [row["feature"] for row in rows] == list(second_package.contract.names)
+    assert [row["position"] for row in rows] == list(range(1, len(rows) + 1))
 
 
 def test_numbers_rise_by_one(registered: str) -> None:

@@ -12,7 +12,13 @@ from quicksilver.errors import FieldError, InvalidInput, NotAllowed, NotFound, U
 from quicksilver.evaluator import LightGBMEvaluator
 from quicksilver.gates.report import Outcome
 from quicksilver.guard_policy import Guards
-from quicksilver.memory import ManualClock, MemoryArtifactStore, MemoryRegistryStore, MemorySigner
+from quicksilver.memory import (
+    ManualClock,
+    MemoryArtifactStore,
+    MemoryContractStore,
+    MemoryRegistryStore,
+    MemorySigner,
+)
 from quicksilver.model_version import ModelVersion, State
 from quicksilver.registry import Registry, Stores
 from quicksilver.registry_api import RegistryApi
@@ -41,7 +47,9 @@ class Registered:
 
     def __init__(self, package: Package) -> None:
         self.package = package
-        stores = Stores(MemoryRegistryStore(), artifacts := MemoryArtifactStore(), artifacts)
+        stores = Stores(
+            MemoryRegistryStore(), artifacts := MemoryArtifactStore(), artifacts, MemoryContractStore()
+        )
         artifacts.put(package.sha256, package.files)
         registry = Registry(
             stores,

@@ -16,6 +16,7 @@ POLICY = {"endpoint": "card-fraud", "version": 1, "cutoff": 0.5}
 SETTINGS = {
     "QUICKSILVER_REGISTRY_TABLE": "registry",
     "QUICKSILVER_MODELS_BUCKET": "models",
+    "QUICKSILVER_ARCHIVE_BUCKET": "archive",
     "QUICKSILVER_SIGNING_KEY": "key",
     "QUICKSILVER_POLICIES": json.dumps({"card-fraud": POLICY}),
 }

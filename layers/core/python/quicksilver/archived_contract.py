@@ -1,6 +1,6 @@
 """Contracts in the archive: what the places of a vector mean, for whoever reads vectors in SQL.
 
-A contract is kept once, under its fingerprint, by whatever meets a model version of it first.
+A contract is kept once, under its fingerprint, when the first model version of it is registered.
 """
 
 from __future__ import annotations

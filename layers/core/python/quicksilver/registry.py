@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
+from quicksilver.archived_contract import keep_contract
 from quicksilver.errors import FieldError, InvalidPackage, NotAllowed, NotFound
 from quicksilver.evaluator import Evaluator
 from quicksilver.gates.policy import Policy, refuse_protected_inputs
@@ -17,7 +18,7 @@ from quicksilver.gates.report import GateReport, Outcome
 from quicksilver.history import Action, Entry, Head
 from quicksilver.model_version import MODEL_NAME, Approval, ModelVersion, Override, State
 from quicksilver.package import check_model, open_package
-from quicksilver.ports import ArtifactStore, Clock, EvidenceStore, RegistryStore, Signer
+from quicksilver.ports import ArtifactStore, Clock, ContractStore, EvidenceStore, RegistryStore, Signer
 from quicksilver.registry_commit import Committer, Decision, NothingToDo, Rule
 from quicksilver.route_draft import RouteDraft, moved_by
 from quicksilver.route_rules import RouteRules, check_override
@@ -32,6 +33,7 @@ class Stores(NamedTuple):
     registry: RegistryStore
     artifacts: ArtifactStore
     evidence: EvidenceStore
+    contracts: ContractStore
 
 
 class Registry:
@@ -47,7 +49,7 @@ class Registry:
         clock: Clock,
         pause: Callable[[int], None],
     ) -> None:
-        self._registry, self._artifacts, self._evidence = stores
+        self._registry, self._artifacts, self._evidence, self._contracts = stores
         self._signer = signer
         self._policies = policies
         self._load = load
@@ -131,6 +133,8 @@ class Registry:
             )
         refuse_protected_inputs(package.contract, policy.protected)
         check_model(package, self._load(package.model_text))
+        # Before there is a number: whoever reads its vectors in SQL finds what they mean.
+        keep_contract(self._contracts, package.contract, package_sha256)
 
         def decide(head: Head, now: str) -> Decision:
             rival = self._registry.model_version_of_package(endpoint, package_sha256)

@@ -78,6 +78,7 @@ class RegistrySettings(BaseSettings):
     stage: Name
     registry_table: Name
     models_bucket: Name
+    archive_bucket: Name
     signing_key: Name
     policies: Annotated[dict[EndpointName, Policy], Field(min_length=1)]
     """What a model package must show, by endpoint: ``policies/<endpoint>.toml`` as they were at synth."""
