@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from quicksilver.drift_policy import DriftPolicy
 from quicksilver.errors import InvalidPolicy
@@ -13,6 +13,8 @@ from quicksilver.gates.policy import Policy
 from stacks.config import ConfigError, Stage
 
 POLICIES_ROOT = Path(__file__).resolve().parents[1] / "policies"
+
+AnyPolicy = TypeVar("AnyPolicy", Policy, DriftPolicy)
 
 
 def policies_json(stage: Stage, root: Path = POLICIES_ROOT) -> str:
@@ -54,32 +56,24 @@ def _json(content: Mapping[str, Any]) -> str:
 
 
 def _drift_policy(endpoint: str, root: Path) -> DriftPolicy:
-    name = f"policies/drift/{endpoint}.toml"
-    try:
-        policy = DriftPolicy.from_toml((root / "drift" / f"{endpoint}.toml").read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"Endpoint {endpoint} has no drift policy: write {name}.") from None
-    except InvalidPolicy as error:
-        reasons = "; ".join(str(field) for field in error.fields)
-        raise ConfigError(f"The drift policy {name} is not valid: {reasons}.") from None
-    if policy.endpoint != endpoint:
-        raise ConfigError(f"The drift policy {name} is for the endpoint {policy.endpoint}.")
-    return policy
+    return _read("drift policy", DriftPolicy.from_toml, f"drift/{endpoint}.toml", endpoint, root)
 
 
 def _policies(stage: Stage, root: Path) -> dict[str, Policy]:
-    return {endpoint.name: _policy(endpoint.name, root) for endpoint in stage.endpoints}
+    return {
+        endpoint.name: _read("gate policy", Policy.from_toml, f"{endpoint.name}.toml", endpoint.name, root)
+        for endpoint in stage.endpoints
+    }
 
 
-def _policy(endpoint: str, root: Path) -> Policy:
-    name = f"policies/{endpoint}.toml"
+def _read(kind: str, parsed: Callable[[str], AnyPolicy], file: str, endpoint: str, root: Path) -> AnyPolicy:
     try:
-        policy = Policy.from_toml((root / f"{endpoint}.toml").read_text())
+        policy = parsed((root / file).read_text())
     except FileNotFoundError:
-        raise ConfigError(f"Endpoint {endpoint} has no gate policy: write {name}.") from None
+        raise ConfigError(f"Endpoint {endpoint} has no {kind}: write policies/{file}.") from None
     except InvalidPolicy as error:
         reasons = "; ".join(str(field) for field in error.fields)
-        raise ConfigError(f"The gate policy {name} is not valid: {reasons}.") from None
+        raise ConfigError(f"The {kind} policies/{file} is not valid: {reasons}.") from None
     if policy.endpoint != endpoint:
-        raise ConfigError(f"The gate policy {name} is for the endpoint {policy.endpoint}.")
+        raise ConfigError(f"The {kind} policies/{file} is for the endpoint {policy.endpoint}.")
     return policy

@@ -13,26 +13,23 @@ from aws_cdk import (
     aws_cloudwatch as cloudwatch,
     aws_events as events,
     aws_events_targets as targets,
-    aws_iam as iam,
 )
 from constructs import Construct
 
 from quicksilver.archive import PREDICTIONS_PREFIX
 from quicksilver.metrics import NAMESPACE, Metric
-from quicksilver.monitoring import MONITORING_PREFIX
 from stacks.config import Stage
-from stacks.constructs.artefact_bucket import PACKAGES
 from stacks.constructs.count_alarms import DRIFT, CountAlarms
 from stacks.constructs.function import Function
 from stacks.constructs.judging import (
     MEMORY_MIB,
     allow_engine,
+    allow_judging,
     allow_telling,
     engine_settings,
     storage_mib,
 )
 from stacks.constructs.layers import Layers
-from stacks.constructs.object_access import allow_objects
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
 
@@ -55,8 +52,7 @@ class Drift(Construct):
         cutoffs: str,
     ) -> None:
         super().__init__(scope, id)
-        self._stage = stage
-        self._function = function = Function(
+        function = Function(
             self,
             "Handler",
             stage=stage,
@@ -82,7 +78,9 @@ class Drift(Construct):
             # Lambda's most: a run goes through what is due for as long as there is time, and the next one goes on.
             timeout=Duration.minutes(15),
         )
-        self._allow_reading(data)
+        allow_judging(function, data, PREDICTIONS_PREFIX)
+        function.allow(["dynamodb:GetItem", "dynamodb:Query"], data.registry.table_arn)
+        function.allow(["dynamodb:Query"], data.rollup.table_arn)
         allow_telling(function, data, control)
         allow_engine(function, stage, data)
         events.Rule(
@@ -96,40 +94,6 @@ class Drift(Construct):
         if not stage.emulated:  # an emulator takes no metrics out of logs, so they would never ring
             CountAlarms(self, "Counts", subject="drift", dimensions={"service": SERVICE}, meanings=DRIFT)
             self._nobody_judges_alarm(json.loads(policies))
-
-    def _allow_reading(self, data: DataStack) -> None:
-        function = self._function
-        function.allow(["dynamodb:GetItem", "dynamodb:Query"], data.registry.table_arn)
-        function.allow(["dynamodb:Query"], data.rollup.table_arn)
-        allow_objects(
-            function.own_role,
-            actions=["s3:GetObject"],
-            bucket=data.models,
-            prefix=PACKAGES,
-            reason="Any model version may have answered, and packages are stored by their SHA-256.",
-        )
-        allow_objects(
-            function.own_role,
-            actions=["s3:GetObject"],
-            bucket=data.archive,
-            prefix=PREDICTIONS_PREFIX,
-            reason="Firehose chooses the names of the objects that a window's records are in.",
-        )
-        allow_objects(
-            function.own_role,
-            actions=["s3:GetObject", "s3:PutObject"],
-            bucket=data.archive,
-            prefix=MONITORING_PREFIX,
-            reason="Each window, page, request and announcement is an object of its own name.",
-        )
-        function.add_to_role_policy(
-            iam.PolicyStatement(
-                actions=["s3:ListBucket"],
-                resources=[data.archive.bucket_arn],
-                conditions={"StringLike": {"s3:prefix": [f"{PREDICTIONS_PREFIX}*", f"{MONITORING_PREFIX}*"]}},
-            )
-        )
-        function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.predictions_key.key_arn)
 
     def _nobody_judges_alarm(self, policies: dict[str, dict[str, int]]) -> None:
         """Each window that ends is judged: within the shortest that an endpoint has and a day more, one at least."""

@@ -6,8 +6,10 @@ from aws_cdk import Stack, aws_iam as iam
 
 from quicksilver.announcements import SOURCE
 from quicksilver.archive_catalog import RESULTS_PREFIX
+from quicksilver.monitoring import MONITORING_PREFIX
 from quicksilver.settings import Engine
 from stacks.config import Stage
+from stacks.constructs.artefact_bucket import PACKAGES
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.function import Function
 from stacks.constructs.object_access import allow_objects, finding_resource
@@ -36,6 +38,42 @@ def engine_settings(stage: Stage, data: DataStack) -> dict[str, str]:
 
 def storage_mib(stage: Stage) -> int | None:
     return None if stage.analysis_engine is Engine.ATHENA else STORAGE_MIB
+
+
+def allow_judging(function: Function, data: DataStack, *archived: str) -> None:
+    """Let a function read objects of the archive under these prefixes, and packages, and keep the monitoring's documents."""
+    for prefix in archived:
+        allow_objects(
+            function.own_role,
+            actions=["s3:GetObject"],
+            bucket=data.archive,
+            prefix=prefix,
+            reason="It reads what every endpoint has of a window, in objects whose names others choose.",
+        )
+    allow_objects(
+        function.own_role,
+        actions=["s3:GetObject", "s3:PutObject"],
+        bucket=data.archive,
+        prefix=MONITORING_PREFIX,
+        reason="Each window, page, request and announcement is an object of its own name.",
+    )
+    allow_objects(
+        function.own_role,
+        actions=["s3:GetObject"],
+        bucket=data.models,
+        prefix=PACKAGES,
+        reason="Any model version may have answered, and packages are stored by their SHA-256.",
+    )
+    function.add_to_role_policy(
+        iam.PolicyStatement(
+            actions=["s3:ListBucket"],
+            resources=[data.archive.bucket_arn],
+            conditions={
+                "StringLike": {"s3:prefix": [f"{prefix}*" for prefix in (*archived, MONITORING_PREFIX)]}
+            },
+        )
+    )
+    function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.predictions_key.key_arn)
 
 
 def allow_telling(function: Function, data: DataStack, control: ControlStack) -> None:

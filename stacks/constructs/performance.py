@@ -9,25 +9,22 @@ from aws_cdk import (
     Duration,
     aws_events as events,
     aws_events_targets as targets,
-    aws_iam as iam,
 )
 from constructs import Construct
 
 from quicksilver.archive import OUTCOMES_PREFIX, PREDICTIONS_PREFIX
-from quicksilver.monitoring import MONITORING_PREFIX
 from stacks.config import Stage
-from stacks.constructs.artefact_bucket import PACKAGES
 from stacks.constructs.count_alarms import PERFORMANCE, CountAlarms
 from stacks.constructs.function import Function
 from stacks.constructs.judging import (
     MEMORY_MIB,
     allow_engine,
+    allow_judging,
     allow_telling,
     engine_settings,
     storage_mib,
 )
 from stacks.constructs.layers import Layers
-from stacks.constructs.object_access import allow_objects
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
 
@@ -75,7 +72,8 @@ class Performance(Construct):
             storage_mib=storage_mib(stage),
             timeout=Duration.minutes(15),
         )
-        self._allow_reading(function, data)
+        allow_judging(function, data, PREDICTIONS_PREFIX, OUTCOMES_PREFIX)
+        function.allow(["dynamodb:GetItem"], data.registry.table_arn)
         allow_telling(function, data, control)
         allow_engine(function, stage, data)
         events.Rule(
@@ -90,43 +88,3 @@ class Performance(Construct):
             CountAlarms(
                 self, "Counts", subject=SERVICE, dimensions={"service": SERVICE}, meanings=PERFORMANCE
             )
-
-    def _allow_reading(self, function: Function, data: DataStack) -> None:
-        for prefix in (PREDICTIONS_PREFIX, OUTCOMES_PREFIX):
-            allow_objects(
-                function.own_role,
-                actions=["s3:GetObject"],
-                bucket=data.archive,
-                prefix=prefix,
-                reason="It reads the predictions and the outcomes of every endpoint, in objects that Firehose names.",
-            )
-        allow_objects(
-            function.own_role,
-            actions=["s3:GetObject", "s3:PutObject"],
-            bucket=data.archive,
-            prefix=MONITORING_PREFIX,
-            reason="Documents are named by their windows; it reads what others found and adds what it finds.",
-        )
-        allow_objects(
-            function.own_role,
-            actions=["s3:GetObject"],
-            bucket=data.models,
-            prefix=PACKAGES,
-            reason="Any registered model version may have answered, and packages are stored by their SHA-256.",
-        )
-        function.add_to_role_policy(
-            iam.PolicyStatement(
-                actions=["s3:ListBucket"],
-                resources=[data.archive.bucket_arn],
-                conditions={
-                    "StringLike": {
-                        "s3:prefix": [
-                            f"{prefix}*"
-                            for prefix in (PREDICTIONS_PREFIX, OUTCOMES_PREFIX, MONITORING_PREFIX)
-                        ]
-                    }
-                },
-            )
-        )
-        function.allow(["dynamodb:GetItem"], data.registry.table_arn)
-        function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.predictions_key.key_arn)

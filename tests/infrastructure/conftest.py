@@ -16,6 +16,7 @@ from aws_cdk import App
 from app import build
 from layers.core_layer import shipped
 from layers.provenance import MARKER, made_from
+from quicksilver.drift_policy import DriftPolicy
 from stacks.config import STAGES, Stage, load_stage
 from stacks.constructs.layers import BUILT, LAYERS_ROOT
 
@@ -60,6 +61,12 @@ class Synthesized:
         resources = self.of_type(kind, stack)
         ((name, resource),) = ((name, item) for name, item in resources.items() if name[:-8] == id)
         return name, resource
+
+
+def told_policy(stage: Stage, endpoint: str) -> DriftPolicy:
+    """The drift policy of the checkout as a stage's functions are told it: an emulated one waits an hour for late records."""
+    written = DriftPolicy.from_toml((ROOT / "policies" / "drift" / f"{endpoint}.toml").read_text())
+    return written.model_copy(update={"late_hours": 1}) if stage.emulated else written
 
 
 def context() -> dict[str, Any]:

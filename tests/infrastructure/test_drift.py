@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from quicksilver.drift_policy import DriftPolicy
 from quicksilver.settings import DriftSettings, Engine
 from stacks.config import ConfigError, load_stage
 from stacks.constructs.judging import DUCKDB_MEMORY_MIB
-from tests.infrastructure.conftest import ROOT, Synthesized
+from tests.infrastructure.conftest import Synthesized, told_policy
 from tests.infrastructure.test_functions import environment, functions, objects_allowed, statements
 
 ROLE = "DriftHandlerRole"
@@ -55,7 +54,7 @@ def test_it_is_told_the_policies_as_they_stand_in_the_checkout(
     names = {endpoint.name for endpoint in every_stage.stage.endpoints}
     assert set(told.drift_policies) == set(told.cutoffs) == names
     for endpoint, policy in told.drift_policies.items():
-        assert policy == DriftPolicy.from_toml((ROOT / "policies" / "drift" / f"{endpoint}.toml").read_text())
+        assert policy == told_policy(every_stage.stage, endpoint)
     assert told.engine is every_stage.stage.analysis_engine
 
 

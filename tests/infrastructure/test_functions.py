@@ -14,7 +14,6 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from layers.provenance import MARKER
-from quicksilver.drift_policy import DriftPolicy
 from quicksilver.gates.policy import Policy
 from quicksilver.settings import (
     CandidateSettings,
@@ -33,7 +32,7 @@ from quicksilver.settings import (
 )
 from stacks.config import GATEWAY_TIMEOUT_SECONDS, ONE_VCPU_MIB, Endpoint, load_stage
 from stacks.constructs.layers import BUILT
-from tests.infrastructure.conftest import ROOT, Synthesized, synthesize
+from tests.infrastructure.conftest import ROOT, Synthesized, synthesize, told_policy
 
 PREFIX = "QUICKSILVER_"
 SETTINGS: Mapping[str, type[BaseSettings]] = {
@@ -614,8 +613,7 @@ def test_performance_is_judged_by_the_policies_of_the_checkout(
     told = PerformanceSettings()
     assert told.engine is every_stage.stage.analysis_engine
     for endpoint in every_stage.stage.endpoints:
-        written = DriftPolicy.from_toml((ROOT / "policies" / "drift" / f"{endpoint.name}.toml").read_text())
-        assert told.drift_policies[endpoint.name] == written
+        assert told.drift_policies[endpoint.name] == told_policy(every_stage.stage, endpoint.name)
         assert 0 < told.cutoffs[endpoint.name] < 1
 
 
