@@ -53,7 +53,7 @@ check: setup  ## formatting, lint, types and the arrows between modules
 	@$(VENV)/bin/mypy
 	@$(IN_VENV) PYTHONPATH=. $(VENV)/bin/lint-imports --no-logo
 
-bench: bench-assign bench-kernel bench-handler bench-coldstart bench-size  ## assignment, kernel, whole function, cold start and size; writes build/figures/
+bench: bench-assign bench-kernel bench-handler bench-coldstart bench-size bench-drift  ## assignment, kernel, whole function, cold start, size and a drift run; writes build/figures/
 	@$(PY) -m bench.report > build/figures/report.md
 	$(SAY) 'bench: every table as Markdown is in build/figures/report.md'
 
