@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TICK = json.loads((ROOT / "events" / "drift_tick.json").read_text())
 ENDPOINT = "card-fraud"
 ROWS = 20
+COPIES = 10
 
 
 def scored(stack: LocalStack, body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -48,9 +49,15 @@ def test_what_was_scored_is_judged_by_the_function_with_its_document_and_its_pag
         end_ms -= DAY_MS  # it has not settled yet
     window = Window(start_ms=end_ms - DAY_MS, end_ms=end_ms)
     before = read_document(stack.monitoring, Kind.DRIFT, ENDPOINT, window.name, WindowResult)
+    # As many as are judged, each of another entity: copies of one request would be one observation and no alarm.
     moved = [
-        {**record, "time": utc_iso(window.start_ms + 60_000 * number)}
-        for number, record in enumerate(records)
+        {
+            **record,
+            "time": utc_iso(window.start_ms + 60_000 * number),
+            "prediction_id": f"{record['prediction_id']}-{number}",
+            "entity_id": f"card_{number}",
+        }
+        for number, record in enumerate(records * COPIES)
     ]
     stack.client("s3").put_object(
         Bucket=stack.outputs["ArchiveBucket"],
@@ -64,9 +71,10 @@ def test_what_was_scored_is_judged_by_the_function_with_its_document_and_its_pag
     result = read_document(stack.monitoring, Kind.DRIFT, ENDPOINT, window.name, WindowResult)
     assert result is not None
     assert result.revision == (before.revision + 1 if before else 1)
-    assert result.counts.archived == ROWS + (before.counts.archived if before else 0)
+    assert result.counts.archived == len(moved) + (before.counts.archived if before else 0)
     assert sum(arm.rows for arm in result.counts.arms) == result.counts.archived
     assert not result.counts.unprofiled
+    assert result.alarms, "nothing that a model was trained on is so many times the same"
     page = stack.monitoring.get(Kind.REPORT, ENDPOINT, window.name) or b""
     assert page.startswith(b"<!DOCTYPE html>") or b"<html" in page[:200]
     # And a second run finds nothing to do there
