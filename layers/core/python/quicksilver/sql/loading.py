@@ -107,22 +107,26 @@ class Loaded:
             # DuckDB leaves a last line that breaks off without its newline out, and says nothing.
             broken_off = [file for file in mine if not _ends_its_last_line(file.path)]
             whole = [file for file in mine if file not in broken_off]
-            if whole and self._damage(lambda: self._insert(self._joined(whole))):  # noqa: B023 - called here and now
+            if whole and self._damage(lambda: self._insert_joined(whole)):  # noqa: B023 - called here and now
                 for file in whole:
                     self._take_one(file)
             for file in broken_off:
                 self._take_mended(file)
 
-    def _joined(self, files: Sequence[_File]) -> Sequence[_File]:
-        """The lines of many files as those of one: opening a file takes DuckDB longer than reading some lines."""
+    def _insert_joined(self, files: Sequence[_File]) -> None:
+        """Add the records of many files as those of one: opening a file takes DuckDB longer than reading some lines."""
         if len(files) == 1:
-            return files
+            self._insert(files)
+            return
         path = self._folder / f"{self.table.name}-joined.jsonl"
-        with path.open("wb") as target:
-            for file in files:
-                with file.path.open("rb") as source:
-                    shutil.copyfileobj(source, target)
-        return [_File(path.name, path, files[0].endpoint)]
+        try:
+            with path.open("wb") as target:
+                for file in files:
+                    with file.path.open("rb") as source:
+                        shutil.copyfileobj(source, target)
+            self._insert([_File(path.name, path, files[0].endpoint)])
+        finally:
+            path.unlink()
 
     def _take_one(self, file: _File) -> None:
         if self._damage(lambda: self._insert([file])):
