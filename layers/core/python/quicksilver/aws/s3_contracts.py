@@ -7,6 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quicksilver.archive import CONTRACTS_PREFIX
+from quicksilver.aws.refusals import cause
 from quicksilver.errors import Unavailable
 
 # The first one is there; a rival is writing the same content this moment.
@@ -23,11 +24,6 @@ class S3ContractStore:
         key = f"{CONTRACTS_PREFIX}{fingerprint}.jsonl"
         try:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=lines, IfNoneMatch="*")
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code not in _KEPT_ALREADY:
-                raise Unavailable(f"The contract cannot be kept in the archive: {code}.") from error
-        except BotoCoreError as error:
-            raise Unavailable(
-                f"The contract cannot be kept in the archive: {type(error).__name__}."
-            ) from error
+        except (BotoCoreError, ClientError) as error:
+            if cause(error) not in _KEPT_ALREADY:
+                raise Unavailable(f"The contract cannot be kept in the archive: {cause(error)}.") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from quicksilver.aws.refusals import cause
 from quicksilver.errors import Unavailable
 from quicksilver.monitoring import MONITORING_PREFIX, Kind
 
@@ -33,11 +34,11 @@ class S3MonitoringStore:
             try:
                 self._put(kind, endpoint, name, document, IfNoneMatch="*")
             except ClientError as error:
-                if _code(error) == "PreconditionFailed":
+                if cause(error) == "PreconditionFailed":
                     return False
                 # A rival is writing the same key this moment; S3 asks to try again.
                 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-                if _code(error) == "ConditionalRequestConflict" and attempt < _ATTEMPTS:
+                if cause(error) == "ConditionalRequestConflict" and attempt < _ATTEMPTS:
                     continue
                 raise _unavailable("written", error) from error
             except BotoCoreError as error:
@@ -51,7 +52,7 @@ class S3MonitoringStore:
             response = self._client.get_object(Bucket=self._bucket, Key=_key(kind, endpoint, name))
             document: bytes = response["Body"].read()
         except ClientError as error:
-            if _code(error) == "NoSuchKey":
+            if cause(error) == "NoSuchKey":
                 return None
             raise _unavailable("read", error) from error
         except BotoCoreError as error:
@@ -91,10 +92,5 @@ def _form(kind: Kind) -> tuple[str, str]:
     return _PAGE if kind is Kind.REPORT else _DOCUMENT
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response["Error"]["Code"])
-
-
 def _unavailable(done: str, error: BotoCoreError | ClientError) -> Unavailable:
-    cause = _code(error) if isinstance(error, ClientError) else type(error).__name__
-    return Unavailable(f"The monitoring's documents cannot be {done}: {cause}.")
+    return Unavailable(f"The monitoring's documents cannot be {done}: {cause(error)}.")

@@ -8,6 +8,7 @@ from typing import Any
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
+from quicksilver.aws.refusals import cause
 from quicksilver.errors import Unavailable
 
 
@@ -22,26 +23,21 @@ class S3ObjectStore:
         try:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
         except (BotoCoreError, ClientError) as error:
-            raise Unavailable(f"{key} cannot be written: {_cause(error)}.") from error
+            raise Unavailable(f"{key} cannot be written: {cause(error)}.") from error
 
     def put_file(self, key: str, path: Path) -> None:
         try:
             self._client.upload_file(str(path), self._bucket, key)
         except (BotoCoreError, ClientError, S3UploadFailedError) as error:
-            cause = error.__context__ if isinstance(error, S3UploadFailedError) else error
-            words = _cause(cause) if isinstance(cause, BotoCoreError | ClientError) else type(error).__name__
+            reason = error.__context__ if isinstance(error, S3UploadFailedError) else error
+            words = cause(reason) if isinstance(reason, BotoCoreError | ClientError) else type(error).__name__
             raise Unavailable(f"{key} cannot be written: {words}.") from error
 
     def get(self, key: str) -> bytes | None:
         try:
             data: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except (BotoCoreError, ClientError) as error:
-            if _cause(error) == "NoSuchKey":
+            if cause(error) == "NoSuchKey":
                 return None
-            raise Unavailable(f"{key} cannot be read: {_cause(error)}.") from error
+            raise Unavailable(f"{key} cannot be read: {cause(error)}.") from error
         return data
-
-
-def _cause(error: BotoCoreError | ClientError) -> str:
-    """AWS's own code for a refusal; else what kind of failure it was."""
-    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__

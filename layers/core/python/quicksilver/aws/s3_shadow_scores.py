@@ -7,6 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quicksilver.archive import SHADOW_PREFIX, hour_folder
+from quicksilver.aws.refusals import cause
 from quicksilver.errors import Unavailable
 
 
@@ -20,9 +21,4 @@ class S3ShadowScoreStore:
         try:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=lines)
         except (BotoCoreError, ClientError) as error:
-            raise Unavailable(f"The archive cannot be written: {_cause(error)}.") from error
-
-
-def _cause(error: BotoCoreError | ClientError) -> str:
-    """AWS's own code for a refusal; else what kind of failure it was."""
-    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+            raise Unavailable(f"The archive cannot be written: {cause(error)}.") from error
