@@ -87,7 +87,8 @@ def test_the_report_shows_the_weeks_and_writes_the_page(world: World, tmp_path: 
     assert "2024-09-30" in shown
     assert "The whole report is in" in shown
     assert page.read_text().startswith("<!doctype html>")
-    assert max(map(len, shown.splitlines())) <= 120
+    ours = (line for line in shown.splitlines() if str(page) not in line)  # A path is as long as it is.
+    assert max(map(len, ours)) <= 120
     assert world.engines == [Engine.DUCKDB]
 
 
