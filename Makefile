@@ -133,7 +133,7 @@ build/synth/.ready: $(shell find app.py cdk.json stacks lambdas policies layers 
 	@$(PY) -m layers.build --quiet local arm64
 	@for stage in $(STAGES); do \
 		printf '\033[1msynth: stage %s\033[0m\n' $$stage; \
-		$(AT_HOME) cdk synth --quiet -c stage=$$stage --output build/synth/$$stage || exit 1; \
+		$(AT_HOME) cdk synth --quiet -c stage=$$stage -c look=true --output build/synth/$$stage || exit 1; \
 		$(VENV)/bin/cfn-lint -- build/synth/$$stage/*.template.json || exit 1; \
 	done
 	@touch $@

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from aws_cdk import App
 
+from stacks.checkout import name_commit
 from stacks.config import ConfigError, Stage, load_stage
 from stacks.constructs.compliance import check_every_synth
 from stacks.constructs.layers import LAYERS_ROOT
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
 from stacks.monitoring_stack import MonitoringStack
+from stacks.operations_stack import OperationsStack
 from stacks.policies import POLICIES_ROOT
 from stacks.scoring_stack import ScoringStack
 
@@ -29,12 +31,16 @@ def build(
     MonitoringStack(
         app, stage=stage, data=data, control=control, layers_root=layers_root, policies_root=policies_root
     )
+    if not stage.emulated:
+        OperationsStack(app, stage=stage, data=data)
 
 
 if __name__ == "__main__":
     app = App()
     try:
-        build(app, load_stage(app.node.try_get_context("stage")))
+        stage = load_stage(app.node.try_get_context("stage"))
+        build(app, stage)
+        name_commit(app, stage)
     except ConfigError as error:
         sys.exit(f"quicksilver: {error}")
     app.synth()

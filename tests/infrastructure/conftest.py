@@ -36,15 +36,22 @@ class Synthesized:
     scoring: Template
     control: Template
     monitoring: Template
+    operations: Template | None
+    """On AWS only."""
 
     @property
     def template_files(self) -> list[Path]:
         return sorted(self.folder.glob("*.template.json"))
 
     @property
+    def templates(self) -> list[Template]:
+        every = (self.data, self.scoring, self.control, self.monitoring, self.operations)
+        return [template for template in every if template is not None]
+
+    @property
     def resources(self) -> dict[str, Resource]:
         merged: dict[str, Resource] = {}
-        for template in (self.data, self.scoring, self.control, self.monitoring):
+        for template in self.templates:
             assert merged.keys().isdisjoint(template["Resources"]), "two stacks share a logical id"
             merged |= template["Resources"]
         return merged
@@ -89,6 +96,7 @@ def synthesize(stage: Stage, layers_root: Path, folder: Path) -> Synthesized:
         templates[f"quicksilver-{stage.name}-scoring"],
         templates[f"quicksilver-{stage.name}-control"],
         templates[f"quicksilver-{stage.name}-monitoring"],
+        templates.get(f"quicksilver-{stage.name}-operations"),
     )
 
 

@@ -82,7 +82,7 @@ def test_cfn_lint_finds_nothing(every_stage: Synthesized, monkeypatch: pytest.Mo
     # As on the command line, .cfnlintrc.yaml is read from here; what it ignores says why.
     monkeypatch.chdir(ROOT)
     files = [str(path) for path in every_stage.template_files]
-    assert len(files) == 4
+    assert len(files) == len(every_stage.templates) == (4 if every_stage.stage.emulated else 5)
     runner = Runner(ConfigMixIn(["--template", *files]))
     assert [f"{match.rule.id} {match.message}" for match in runner.run()] == []
 
@@ -95,4 +95,6 @@ def test_no_template_asks_aws_anything_at_synth(every_stage: Synthesized) -> Non
     manifest = json.loads((every_stage.folder / "manifest.json").read_text())
     assert "missing" not in manifest
     stacks = [item for item in manifest["artifacts"].values() if item["type"] == "aws:cloudformation:stack"]
-    assert [stack["environment"] for stack in stacks] == ["aws://unknown-account/unknown-region"] * 4
+    assert [stack["environment"] for stack in stacks] == ["aws://unknown-account/unknown-region"] * len(
+        every_stage.templates
+    )

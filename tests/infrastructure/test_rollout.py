@@ -71,9 +71,9 @@ def test_it_is_told_every_endpoint_of_its_stage(every_stage: Synthesized) -> Non
 
 
 def test_announcements_are_encrypted_by_our_key_and_taken_over_tls_only(every_stage: Synthesized) -> None:
-    ((name, topic),) = every_stage.of_type("AWS::SNS::Topic").items()
+    ((name, topic),) = every_stage.of_type("AWS::SNS::Topic", "control").items()
     assert "ModelsKey" in json.dumps(topic["Properties"]["KmsMasterKeyId"])
-    (policy,) = every_stage.of_type("AWS::SNS::TopicPolicy").values()
+    (policy,) = every_stage.of_type("AWS::SNS::TopicPolicy", "control").values()
     (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Action"]) == ("Deny", "sns:Publish")
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}

@@ -1,0 +1,30 @@
+"""What differs from stage to stage, as frozen values: ``Stage``, its ``Endpoint``s, and what belongs to them.
+
+Everything here is checked when the value is made, so a stack never sees an impossible number: a mistake is a ``ConfigError`` of one
+sentence, before any template exists. The values of each stage are in ``stacks/stages``.
+"""
+
+from stacks.config.endpoint import GATEWAY_TIMEOUT_SECONDS, ONE_VCPU_MIB, Endpoint
+from stacks.config.release import Release
+from stacks.config.setting import ConfigError
+from stacks.config.stage import Architecture, LogRetention, Stage
+from stacks.config.stage_files import STAGES, load_stage
+from stacks.config.throttle import Throttle
+from stacks.config.training import BuiltInTraining, SageMakerTraining, WebhookTraining
+
+__all__ = [
+    "GATEWAY_TIMEOUT_SECONDS",
+    "ONE_VCPU_MIB",
+    "STAGES",
+    "Architecture",
+    "BuiltInTraining",
+    "ConfigError",
+    "Endpoint",
+    "LogRetention",
+    "Release",
+    "SageMakerTraining",
+    "Stage",
+    "Throttle",
+    "WebhookTraining",
+    "load_stage",
+]

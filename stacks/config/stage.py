@@ -1,0 +1,144 @@
+"""One deployment of everything."""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from quicksilver.settings import Engine
+from stacks.config.endpoint import Endpoint
+from stacks.config.release import Release
+from stacks.config.setting import Setting, require
+from stacks.config.throttle import Throttle
+from stacks.config.training import BuiltInTraining, SageMakerTraining, Training
+
+LAMBDA_NAME_LIMIT = 64
+TRAINING_JOB_NAME_LIMIT = 63
+
+_STAGE_NAME = re.compile(r"[a-z][a-z0-9]{1,15}")
+_RUNTIME = re.compile(r"python3\.\d+")
+
+
+class Architecture(Enum):
+    ARM64 = "arm64"
+    X86_64 = "x86_64"
+
+    @classmethod
+    def of_this_machine(cls) -> Architecture:
+        return cls.ARM64 if platform.machine() in ("arm64", "aarch64") else cls.X86_64
+
+
+class LogRetention(Enum):
+    """How many days log groups keep their lines; a choice among those CloudWatch offers."""
+
+    ONE_DAY = 1
+    TWO_WEEKS = 14
+    ONE_MONTH = 30
+    ONE_YEAR = 365
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage(Setting):
+    """One deployment of everything.
+
+    ``emulated`` says that it runs on an emulator of AWS: nothing there outlives a test, and what the
+    emulator does not have (CodeDeploy, percentile alarms) is left out. ``client_throttle`` bounds one
+    API key; each endpoint's own throttle bounds the endpoint, ``outcomes_throttle`` the outcomes of one endpoint, which come by the thousand in a request, and
+    ``registry_throttle`` the registry API.
+    ``artefact_lock_days`` is how long no model package and no evidence can be deleted; 0 on an emulator.
+    ``training`` is what trains when a new model is asked for.
+    ``rollup_period_seconds`` is what counts of arms are kept by. Never change it on a stage that has data: a record that is
+    delivered again would be looked for in another period than it was counted in.
+    ``analysis_engine`` is what answers SQL over the archive when windows are judged: DuckDB within the function, until a
+    window is more than its disk holds.
+    ``from_clean_tree`` lets it be deployed from a commit only, so that what runs can be built again.
+    """
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    client_throttle: Throttle
+    log_retention: LogRetention
+    registry_throttle: Throttle = Throttle(rate_per_second=50, burst=100)
+    outcomes_throttle: Throttle = Throttle(rate_per_second=20, burst=40)
+    artefact_lock_days: int = 0
+    rollup_period_seconds: int = 60
+    training: Training = BuiltInTraining()
+    analysis_engine: Engine = Engine.DUCKDB
+    emulated: bool = False
+    release: Release = Release.CANARY
+    from_clean_tree: bool = False
+    architecture: Architecture = Architecture.ARM64
+    runtime: str = "python3.13"
+
+    def __post_init__(self) -> None:
+        require(
+            _STAGE_NAME.fullmatch(self.name) is not None,
+            f"Stage name {self.name!r} must be 2 to 16 lower-case letters and digits, starting with a letter.",
+        )
+        names = [endpoint.name for endpoint in self.endpoints]
+        require(len(set(names)) == len(names), f"Stage {self.name} names an endpoint twice.")
+        require(len(names) >= 1, f"Stage {self.name} has no endpoint.")
+        require(
+            self.emulated or len(names) >= 2,
+            f"Stage {self.name} needs at least two endpoints, so that nothing is hard-wired to one.",
+        )
+        for name in names:
+            require(
+                len(self.function_name(f"score-{name}")) <= LAMBDA_NAME_LIMIT,
+                f"Endpoint {name} makes a function name longer than Lambda's {LAMBDA_NAME_LIMIT} characters in stage {self.name}.",
+            )
+        require(
+            _RUNTIME.fullmatch(self.runtime) is not None,
+            f"Stage {self.name} has the runtime {self.runtime!r}, which is no Python.",
+        )
+        require(
+            self.emulated == (self.release is Release.DIRECT),
+            f"Stage {self.name} has the release {self.release.value}; direct is for emulated stages, and only for them.",
+        )
+        require(
+            (0 if self.emulated else 1) <= self.artefact_lock_days <= (0 if self.emulated else 36_500),
+            f"Stage {self.name} locks its artefacts for {self.artefact_lock_days} days; "
+            "it must be 1 to 36500 on AWS and 0 on an emulator.",
+        )
+        require(
+            1 <= self.rollup_period_seconds <= 3_600 and 3_600 % self.rollup_period_seconds == 0,
+            f"Stage {self.name} counts by periods of {self.rollup_period_seconds} s; they must divide an hour.",
+        )
+        if isinstance(self.training, SageMakerTraining):
+            for name in names:
+                require(
+                    len(f"{self.training_job_prefix}{name}-000000") <= TRAINING_JOB_NAME_LIMIT,
+                    f"Endpoint {name} makes names of training jobs longer than SageMaker's "
+                    f"{TRAINING_JOB_NAME_LIMIT} characters in stage {self.name}.",
+                )
+        require(
+            not self.emulated or self.analysis_engine is Engine.DUCKDB,
+            f"Stage {self.name} asks Athena, which an emulator does not have.",
+        )
+        for endpoint in self.endpoints:
+            require(
+                self.emulated == (endpoint.provisioned_concurrency == 0),
+                f"Endpoint {endpoint.name} has a provisioned concurrency of {endpoint.provisioned_concurrency} "
+                f"in stage {self.name}; it needs at least 1 on AWS and 0 on an emulator.",
+            )
+
+    @property
+    def layers_target(self) -> str:
+        """The folder under ``layers/.build`` that holds this stage's layers."""
+        return "local" if self.emulated else self.architecture.value
+
+    def function_name(self, service: str) -> str:
+        """The physical name of a function; ``service`` is ``score-<endpoint>``, ``redeliver``, ``registry``, ``rollup``,
+        ``shadow`` and so on."""
+        return f"quicksilver-{self.name}-{service}"
+
+    @property
+    def training_job_prefix(self) -> str:
+        """How the names of the stage's training jobs at SageMaker begin; a request's id follows."""
+        return f"quicksilver-{self.name}-"
+
+    def registry_role_name(self, region: str) -> str:
+        """The physical name of the registry function's role. Roles are the account's, not a region's."""
+        return f"{self.function_name('registry')}-{region}"
