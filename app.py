@@ -11,6 +11,7 @@ from stacks.checkout import name_commit
 from stacks.config import ConfigError, Stage, load_stage
 from stacks.constructs.compliance import check_every_synth
 from stacks.constructs.layers import LAYERS_ROOT
+from stacks.constructs.weights import refuse_provisioned_aliases
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
 from stacks.monitoring_stack import MonitoringStack
@@ -33,6 +34,7 @@ def build(
     )
     if not stage.emulated:
         OperationsStack(app, stage=stage, data=data)
+    refuse_provisioned_aliases(app)
 
 
 if __name__ == "__main__":

@@ -104,6 +104,8 @@ class RuntimeApi:
         self._runtime_event: Invocation | None = None
         self._current: Invocation | None = None
         self._initialized = False
+        self._snapshotted = False
+        self._restored = False
         self._failure = ""
         self._stopped = False
         self._server = LoopbackServer(self._answer)
@@ -133,8 +135,8 @@ class RuntimeApi:
 
     @property
     def frozen(self) -> bool:
-        """Whether Lambda would freeze the environment now: init is over and nobody works."""
-        return self._initialized and self._current is None
+        """Whether Lambda would freeze the environment now: init is over, or a snapshot due, and nobody works."""
+        return self._snapshotted or (self._initialized and self._current is None)
 
     @property
     def extensions(self) -> tuple[str, ...]:
@@ -147,6 +149,13 @@ class RuntimeApi:
             ended = self._changed.wait_for(lambda: self.frozen or bool(self._failure), timeout)
             if self._failure or not ended:
                 raise RuntimeFailed(self._failure or "the environment is still busy")
+
+    def restore(self) -> None:
+        """Go on from the snapshot that SnapStart has taken of a function that asked for it, and wait until it is ready."""
+        with self._changed:
+            self._snapshotted, self._restored = False, True
+            self._changed.notify_all()
+        self.wait_frozen()
 
     def begin(self, event: Mapping[str, Any], timeout: float = 30) -> Invocation:
         """Hand an event out as soon as the environment is free for it."""
@@ -176,6 +185,10 @@ class RuntimeApi:
         match request.method, path:
             case "GET", "/2018-06-01/runtime/invocation/next":
                 return self._runtime_next(request)
+            case "GET", "/2018-06-01/runtime/restore/next":
+                return self._restore_next(request)
+            case "POST", "/2018-06-01/runtime/restore/error":
+                return self._fail("restore error", request)
             case "POST", "/2018-06-01/runtime/init/error":
                 return self._fail("init error", request)
             case "POST", "/2020-01-01/extension/register":
@@ -209,6 +222,14 @@ class RuntimeApi:
                 "Lambda-Runtime-Trace-Id": _TRACE,
             },
         )
+
+    def _restore_next(self, request: Request) -> Answer | None:
+        with self._changed:
+            self._note("restore next", request)
+            self._snapshotted = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._restored or self._stopped)
+        return Answer(200, b"{}", {}) if self._restored else None
 
     def _response(self, id: str, request: Request, *, failed: bool) -> Answer:
         with self._changed:

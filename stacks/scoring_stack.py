@@ -31,6 +31,7 @@ from stacks.constructs.live_alias import CodeRelease, LiveAlias
 from stacks.constructs.object_access import allow_objects
 from stacks.constructs.prediction_archive import PredictionArchive
 from stacks.constructs.scoring_api import ScoringApi
+from stacks.constructs.warm_environments import WarmEnvironments
 from stacks.data_stack import DataStack
 
 
@@ -57,6 +58,14 @@ class ScoringStack(Stack):
             function = self._score_function(endpoint)
             id = _id(endpoint)
             alias = LiveAlias(self, f"{id}Live", function=function)
+            if endpoint.provisioned_concurrency:
+                WarmEnvironments(
+                    self,
+                    f"{id}Warm",
+                    function_name=stage.function_name(endpoint.service),
+                    version=function.current_version,
+                    provisioned=endpoint.provisioned_concurrency,
+                )
             if releases is not None:
                 CodeRelease(
                     self,
@@ -97,7 +106,7 @@ class ScoringStack(Stack):
         )
 
     def _score_function(self, endpoint: Endpoint) -> Function:
-        data = self._data
+        data, warm = self._data, endpoint.provisioned_concurrency
         function = Function(
             self,
             f"Score{_id(endpoint)}",
@@ -123,7 +132,8 @@ class ScoringStack(Stack):
             },
             memory_mib=endpoint.memory_mib,
             timeout=Duration.seconds(endpoint.timeout_seconds),
-            provisioned_concurrency=endpoint.provisioned_concurrency,
+            provisioned_concurrency=warm.floor if warm else 0,
+            snap_start=not (warm or self._stage.emulated),
         )
         function.allow(["dynamodb:BatchGetItem"], data.features.table_arn)
         function.allow(["dynamodb:GetItem"], data.registry.table_arn)

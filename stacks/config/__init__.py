@@ -4,6 +4,7 @@ Everything here is checked when the value is made, so a stack never sees an impo
 sentence, before any template exists. The values of each stage are in ``stacks/stages``.
 """
 
+from stacks.config.concurrency import Floor, ProvisionedConcurrency
 from stacks.config.endpoint import GATEWAY_TIMEOUT_SECONDS, ONE_VCPU_MIB, Endpoint
 from stacks.config.release import Release
 from stacks.config.setting import ConfigError
@@ -20,7 +21,9 @@ __all__ = [
     "BuiltInTraining",
     "ConfigError",
     "Endpoint",
+    "Floor",
     "LogRetention",
+    "ProvisionedConcurrency",
     "Release",
     "SageMakerTraining",
     "Stage",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from quicksilver.contract import ENDPOINT_NAME_PATTERN
 from quicksilver.settings import AFTER_ANSWER_SECONDS
+from stacks.config.concurrency import ProvisionedConcurrency
 from stacks.config.setting import Setting, require
 from stacks.config.throttle import Throttle
 
@@ -28,7 +29,8 @@ class Endpoint(Setting):
 
     ``deadline_ms`` is when every dependency of a request must have answered, ``batch_deadline_ms`` those of a batch; ``timeout_seconds`` is
     when Lambda kills the function. ``alarm_latency_ms`` is the p99 duration, and ``alarm_errors`` the
-    errors in one minute, from which a code canary is rolled back. With ``log_before_response``, an answer waits until its
+    errors in one minute, from which a code canary is rolled back. On AWS an endpoint without ``provisioned_concurrency`` starts its
+    environments from a snapshot (SnapStart) when traffic asks for them. With ``log_before_response``, an answer waits until its
     record is on the stream or in the store, and is refused if neither takes it: for an endpoint where no decision
     may exist without its record. With ``idempotency_hours``, an answer is kept for so long under the caller's
     ``Idempotency-Key``; 0 refuses requests with one, for it costs two writes each.
@@ -40,7 +42,7 @@ class Endpoint(Setting):
     batch_deadline_ms: int = 1_000
     timeout_seconds: int = 16
     memory_mib: int = ONE_VCPU_MIB
-    provisioned_concurrency: int = 0
+    provisioned_concurrency: ProvisionedConcurrency | None = None
     alarm_latency_ms: int = 500
     alarm_errors: int = 1
     log_before_response: bool = False
@@ -74,10 +76,6 @@ class Endpoint(Setting):
         require(
             128 <= self.memory_mib <= 10_240,
             f"Endpoint {self.name} has {self.memory_mib} MiB; Lambda allows 128 to 10240.",
-        )
-        require(
-            self.provisioned_concurrency >= 0,
-            f"Endpoint {self.name} has a provisioned concurrency of {self.provisioned_concurrency}; it cannot be negative.",
         )
         require(
             1 <= self.alarm_latency_ms <= self.timeout_seconds * 1_000,

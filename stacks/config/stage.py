@@ -16,6 +16,7 @@ from stacks.config.training import BuiltInTraining, SageMakerTraining, Training
 
 LAMBDA_NAME_LIMIT = 64
 TRAINING_JOB_NAME_LIMIT = 63
+SNAP_START_SINCE = 12
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9]{1,15}")
 _RUNTIME = re.compile(r"python3\.\d+")
@@ -93,6 +94,11 @@ class Stage(Setting):
             _RUNTIME.fullmatch(self.runtime) is not None,
             f"Stage {self.name} has the runtime {self.runtime!r}, which is no Python.",
         )
+        # https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html
+        require(
+            self.emulated or int(self.runtime.removeprefix("python3.")) >= SNAP_START_SINCE,
+            f"Stage {self.name} has the runtime {self.runtime}; SnapStart takes Python 3.{SNAP_START_SINCE} and newer.",
+        )
         require(
             self.emulated == (self.release is Release.DIRECT),
             f"Stage {self.name} has the release {self.release.value}; direct is for emulated stages, and only for them.",
@@ -119,9 +125,8 @@ class Stage(Setting):
         )
         for endpoint in self.endpoints:
             require(
-                self.emulated == (endpoint.provisioned_concurrency == 0),
-                f"Endpoint {endpoint.name} has a provisioned concurrency of {endpoint.provisioned_concurrency} "
-                f"in stage {self.name}; it needs at least 1 on AWS and 0 on an emulator.",
+                not (self.emulated and endpoint.provisioned_concurrency),
+                f"Endpoint {endpoint.name} has provisioned concurrency in stage {self.name}, which an emulator does not have.",
             )
 
     @property

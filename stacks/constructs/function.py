@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from aws_cdk import (
+    Annotations,
     Duration,
     IgnoreMode,
     RemovalPolicy,
@@ -59,6 +60,7 @@ class Function(lambda_.Function):
         timeout: Duration,
         storage_mib: int | None = None,
         provisioned_concurrency: int = 0,
+        snap_start: bool = False,
         role_name: str | None = None,
         carries: Collection[str] | None = None,
     ) -> None:
@@ -96,6 +98,7 @@ class Function(lambda_.Function):
             timeout=timeout,
             role=role,
             log_group=log_group,
+            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
             # Importing the Tracer costs 775 ms of every cold start; the timings in each answer and the
             # access log's latencies say what a trace would.
             tracing=lambda_.Tracing.DISABLED,
@@ -107,6 +110,11 @@ class Function(lambda_.Function):
             ),
         )
         self.own_role = role
+        if snap_start:
+            Annotations.of(self).acknowledge_warning(
+                "@aws-cdk/aws-lambda:snapStartRequirePublish",
+                "Every release publishes a function version, and callers invoke it by the alias.",
+            )
         acknowledge(
             self,
             "AwsSolutions-L1",

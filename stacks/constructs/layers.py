@@ -22,6 +22,12 @@ CARRIED_BY_ALL = ("core", "runtime", "lightgbm")
 LEAN = ("core", "runtime")
 """What a function carries that has nothing to do with models."""
 
+UNZIPPED_LIMIT_MIB = 250
+"""https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+HANDLER_MIB = 1
+"""Far more than a handler takes."""
+
 BUILT = (*CARRIED_BY_ALL, ANALYSIS)
 
 
@@ -29,7 +35,8 @@ class Layers(Construct):
     """Core, runtime and LightGBM, for the stage's architecture and runtime; with ``analysis``, what computes, queries and
     draws too.
 
-    Raises ``ConfigError`` for a layer that is not built, or not from the present sources.
+    Raises ``ConfigError`` for a layer that is not built, or not from the present sources, and for layers that are more than Lambda
+    takes.
     """
 
     def __init__(
@@ -38,9 +45,10 @@ class Layers(Construct):
         super().__init__(scope, id)
         self._stage = stage
         names = BUILT if analysis else CARRIED_BY_ALL
+        folders = {name: built_layer(root, stage.layers_target, name) for name in names}
+        _require_room(stage, folders)
         self.by_name: Mapping[str, lambda_.ILayerVersion] = {
-            name: self._layer(name.capitalize(), built_layer(root, stage.layers_target, name))
-            for name in names
+            name: self._layer(name.capitalize(), folder) for name, folder in folders.items()
         }
 
     def _layer(self, id: str, folder: Path) -> lambda_.LayerVersion:
@@ -72,8 +80,26 @@ def built_layer(root: Path, target: str, name: str) -> Path:
     return folder
 
 
+def _require_room(stage: Stage, folders: Mapping[str, Path]) -> None:
+    """Lambda unpacks a function with its layers into one place of 250 MiB."""
+    mib = {
+        name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
+        for name, folder in folders.items()
+    }
+    if sum(mib.values()) > UNZIPPED_LIMIT_MIB - HANDLER_MIB:
+        largest = max(mib, key=mib.__getitem__)
+        raise ConfigError(
+            f"The layers {', '.join(folders)} of stage {stage.name} are {sum(mib.values()):.0f} MiB together, {largest} with "
+            f"{mib[largest]:.0f} MiB the largest; Lambda takes {UNZIPPED_LIMIT_MIB} MiB with the function."
+        )
+
+
 def python_runtime(stage: Stage) -> lambda_.Runtime:
-    return lambda_.Runtime(stage.runtime, lambda_.RuntimeFamily.PYTHON)
+    return lambda_.Runtime(
+        stage.runtime,
+        lambda_.RuntimeFamily.PYTHON,
+        supports_snap_start=True,  # `Stage` refuses a runtime on AWS without it
+    )
 
 
 def architecture(stage: Stage) -> lambda_.Architecture:

@@ -48,6 +48,10 @@ class ScriptedAws:
         return f"http://{self._direct.address}"
 
     @property
+    def ports(self) -> set[int]:
+        return {server.port for server in self._servers.values()}
+
+    @property
     def environment(self) -> dict[str, str]:
         """The score function's variables for this AWS."""
         addresses = {

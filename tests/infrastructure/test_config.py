@@ -41,7 +41,6 @@ def test_an_unknown_stage_is_told_which_there_are(name: object) -> None:
         ({"deadline_ms": 9}, "at least 10 ms"),
         ({"memory_mib": 127}, "128 to 10240"),
         ({"memory_mib": 10_241}, "128 to 10240"),
-        ({"provisioned_concurrency": -1}, "cannot be negative"),
         ({"alarm_latency_ms": 16_001}, "no request within its timeout of 16 s can reach"),
         ({"timeout_seconds": 15}, "14 s that the work after an answer may take do not fit"),
         ({"alarm_latency_ms": 0}, "latency alarm"),
@@ -69,14 +68,14 @@ def test_a_throttle_that_lets_nothing_through_is_refused(values: dict[str, int])
         ({"endpoints": ()}, "has no endpoint"),
         ({"endpoints": load_stage("prod").endpoints[:1]}, "at least two endpoints"),
         ({"endpoints": load_stage("prod").endpoints[:1] * 2}, "names an endpoint twice"),
-        ({"endpoints": load_stage("local").endpoints}, "provisioned concurrency of 0 in stage prod"),
+        ({"runtime": "python3.11"}, "SnapStart takes Python 3.12 and newer"),
         ({"runtime": "nodejs24.x"}, "no Python"),
         ({"artefact_lock_days": 0}, "1 to 36500 on AWS"),
         ({"artefact_lock_days": 36_501}, "1 to 36500 on AWS"),
         ({"release": Release.DIRECT}, "direct is for emulated stages"),
         ({"emulated": True}, "direct is for emulated stages"),
         ({"name": "p" * 16, "endpoints": tuple(
-            Endpoint(name=name * 10, throttle=THROTTLE, provisioned_concurrency=1) for name in ("abcd", "efgh")
+            Endpoint(name=name * 10, throttle=THROTTLE) for name in ("abcd", "efgh")
         )}, "longer than Lambda's 64 characters"),
     ],
 )  # fmt: skip

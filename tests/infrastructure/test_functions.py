@@ -162,19 +162,6 @@ def test_every_log_group_is_ours_encrypted_and_forgets(every_stage: Synthesized)
 # --- released by function version ------------------------------------------------------------------------------
 
 
-def test_provisioned_concurrency_is_on_the_function_version_and_never_on_the_alias(
-    aws_stage: Synthesized,
-) -> None:
-    given = sorted(
-        version["Properties"]["ProvisionedConcurrencyConfig"]["ProvisionedConcurrentExecutions"]
-        for version in aws_stage.of_type("AWS::Lambda::Version").values()
-    )
-    assert given == sorted(endpoint.provisioned_concurrency for endpoint in aws_stage.stage.endpoints)
-    for alias in aws_stage.of_type("AWS::Lambda::Alias").values():
-        assert "ProvisionedConcurrencyConfig" not in alias["Properties"]
-        assert "RoutingConfig" not in alias["Properties"]  # CodeDeploy alone writes weights
-
-
 def test_live_is_the_only_alias_of_each_score_function(every_stage: Synthesized) -> None:
     aliases = every_stage.of_type("AWS::Lambda::Alias").values()
     assert [alias["Properties"]["Name"] for alias in aliases] == ["live"] * len(every_stage.stage.endpoints)

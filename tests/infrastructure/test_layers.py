@@ -50,6 +50,20 @@ def test_a_core_built_from_other_sources_says_what_to_run(
         built_layer(root, "arm64", "core")
 
 
+def test_layers_that_are_more_than_lambda_takes_are_refused(
+    make_layers: Callable[[], Path], tmp_path: Path
+) -> None:
+    root = make_layers()
+    with (root / ".build" / "arm64" / "runtime" / "python" / "large.bin").open("wb") as large:
+        large.truncate(250 * 2**20)
+    with pytest.raises(
+        ConfigError,
+        match=r"^The layers core, runtime, lightgbm of stage prod are 25\d MiB together, runtime with 250 MiB the largest; "
+        r"Lambda takes 250 MiB with the function\.$",
+    ):
+        build(App(outdir=str(tmp_path / "assembly")), load_stage("prod"), layers_root=root)
+
+
 def test_a_stage_without_its_layers_is_not_built(tmp_path: Path) -> None:
     (tmp_path / "core").mkdir()
     with pytest.raises(ConfigError, match="is not built for arm64; run make layers"):

@@ -172,10 +172,7 @@ def test_an_impossible_training_is_refused_in_one_sentence(make: Any, words: str
 
 def test_an_endpoint_whose_jobs_sagemaker_could_not_name_is_refused() -> None:
     throttle = Throttle(rate_per_second=1, burst=1)
-    endpoints = tuple(
-        Endpoint(name=name, throttle=throttle, provisioned_concurrency=1)
-        for name in ("e" * 38, "credit-line")
-    )
+    endpoints = tuple(Endpoint(name=name, throttle=throttle) for name in ("e" * 38, "credit-line"))
     stage = replace(load_stage("prod"), name="p" * 6)
     with pytest.raises(ConfigError, match="longer than SageMaker's 63 characters"):
         replace(stage, endpoints=endpoints, training=TRAININGS["sagemaker"])

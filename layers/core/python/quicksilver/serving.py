@@ -139,6 +139,11 @@ class Serving:
             if self._is_past(self._due_ms, self._refresh_ms):
                 self._guarded(self._refresh)
 
+    def restored(self) -> None:
+        """The environment goes on from a snapshot of itself, however old: refresh now."""
+        self._due_ms = 0
+        self.refresh_if_due()
+
     def _is_past(self, moment_ms: int, wait_ms: int) -> bool:
         """Whether a moment has come that was set this far ahead; also if the clock was set back since."""
         return not 0 < moment_ms - self._clock.now_ms() <= wait_ms

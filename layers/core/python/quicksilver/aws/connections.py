@@ -95,6 +95,12 @@ class Connections:
                     raise
         return self._exchange(_Connection(origin, self._limits, ends_at), kept, request, ends_at)
 
+    def close(self) -> None:
+        """Close what waits for the next call, which then connects anew."""
+        for kept in self._kept.values():
+            while kept:
+                kept.pop().close()
+
     def _exchange(
         self, connection: _Connection, kept: deque[_Connection], request: bytes, ends_at: float
     ) -> Answer:

@@ -75,6 +75,10 @@ class JsonClient:
         bounded._seconds = min(self._seconds, seconds)
         return bounded
 
+    def close(self) -> None:
+        """Close the connections that are kept; the next call makes a new one."""
+        self._connections.close()
+
     def call(
         self, operation: str, request: Mapping[str, Any], *, timeout_seconds: float | None = None
     ) -> dict[str, Any]:

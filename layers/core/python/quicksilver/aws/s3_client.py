@@ -69,6 +69,10 @@ class S3Client:
         self._attempts = attempts
         self._pause = pause
 
+    def close(self) -> None:
+        """Close the connections that are kept; the next call makes a new one."""
+        self._connections.close()
+
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
         """``Body`` is a whole file of bytes, in memory. Raises ``ClientError`` and ``BotoCoreError``."""
         answer = self._send("GetObject", "GET", Bucket, Key)

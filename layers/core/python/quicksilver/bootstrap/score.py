@@ -21,6 +21,7 @@ from quicksilver.aws.system import SystemClock, pause
 from quicksilver.aws.termination import Termination
 from quicksilver.bootstrap.emf import EmfMetrics
 from quicksilver.bootstrap.logs import configure_logging
+from quicksilver.bootstrap.snapshot import around_snapshot
 from quicksilver.delivery import PredictionLog
 from quicksilver.edge import Answer, answer_request
 from quicksilver.errors import Unavailable
@@ -63,12 +64,14 @@ def score_function() -> ScoreFunction:
     # Registry and features share a client: reading the route at init opens the connection that the
     # first request's features are read on.
     dynamodb = hot_client("dynamodb", attempt_seconds)
+    packages, signer = hot_client("s3", 4), hot_client("kms", 1)
+    stream, undelivered = hot_client("kinesis", 1), hot_client("s3", 2, attempts=2)
     serving = Serving(
         settings.endpoint,
         registry=DynamoDBRegistryStore(dynamodb, settings.registry_table),
-        artifacts=S3ArtifactStore(hot_client("s3", 4), settings.models_bucket),
+        artifacts=S3ArtifactStore(packages, settings.models_bucket),
         load=LightGBMEvaluator,
-        signer=KmsSigner(hot_client("kms", 1), settings.signing_key),
+        signer=KmsSigner(signer, settings.signing_key),
         clock=clock,
         metrics=metrics,
         refresh_seconds=settings.route_refresh_seconds,
@@ -79,8 +82,8 @@ def score_function() -> ScoreFunction:
     # AFTER_ANSWER_SECONDS.
     log = PredictionLog(
         settings.endpoint,
-        KinesisPredictionStream(hot_client("kinesis", 1), settings.predictions_stream, pause),
-        S3UndeliveredStore(hot_client("s3", 2, attempts=2), settings.archive_bucket),
+        KinesisPredictionStream(stream, settings.predictions_stream, pause),
+        S3UndeliveredStore(undelivered, settings.archive_bucket),
         metrics,
         before_response=settings.log_before_response,
     )
@@ -103,6 +106,7 @@ def score_function() -> ScoreFunction:
         batch_deadline_ms=settings.batch_deadline_ms,
     )
     serving.refresh_if_due()
+    around_snapshot((dynamodb, packages, signer, stream, undelivered), serving.restored)
     work = each(log.flush, serving.refresh_if_due, metrics.flush)
     idempotency = _idempotency(settings, dynamodb, clock, metrics) if settings.idempotency_table else None
     if extension is None or termination is None:
