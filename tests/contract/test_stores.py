@@ -135,6 +135,25 @@ class TestUndeliveredStore:
             self.entries
         )
 
+    def test_a_batch_that_another_run_has_discarded_has_no_entries(
+        self, undelivered_store: UndeliveredStore
+    ) -> None:
+        undelivered_store.keep("card-fraud", self.entries)
+        (batch,) = undelivered_store.batches()
+        undelivered_store.discard(batch)
+        assert list(undelivered_store.read(batch)) == []
+
+    def test_a_batch_takes_no_others_place(self, undelivered_store: UndeliveredStore) -> None:
+        # Given a batch that redeliver has read, and is about to discard
+        undelivered_store.keep("card-fraud", self.entries[:1])
+        (read,) = undelivered_store.batches()
+        # When the same environment keeps its first record again, with others behind it
+        undelivered_store.keep("card-fraud", self.entries)
+        undelivered_store.discard(read)
+        # Then those are kept still
+        (left,) = undelivered_store.batches()
+        assert tuple(undelivered_store.read(left)) == self.entries
+
     def test_a_replaced_batch_keeps_its_name_and_its_place(self, undelivered_store: UndeliveredStore) -> None:
         undelivered_store.keep("card-fraud", self.entries)
         (batch,) = undelivered_store.batches()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.function.caller import BODY, Caller
@@ -9,6 +11,13 @@ from tests.function.faults import Fault, error_page, hang, nonsense, reset, some
 from tests.function.scripted_aws import ScriptedAws, ids
 
 BATCH = {"rows": [BODY] * 10}
+
+
+def kept_under(aws: ScriptedAws, prediction_id: str) -> list[list[dict[str, Any]]]:
+    """The batches in the store whose first record is this prediction's."""
+    return [
+        batch for key, batch in aws.kept.items() if key.startswith(f"undelivered/card-fraud/{prediction_id}-")
+    ]
 
 
 @pytest.mark.parametrize("fault", [throttled, error_page, reset, nonsense])
@@ -25,7 +34,7 @@ def test_a_stream_that_only_fails_leaves_the_record_in_the_store(
 ) -> None:
     with aws.failing("PutRecords", fault):
         answer = caller.ask()
-    assert f"undelivered/card-fraud/{answer.content['prediction_id']}.jsonl" in aws.kept
+    assert len(kept_under(aws, answer.content["prediction_id"])) == 1
     assert caller.counted("PredictionsUndelivered") == 1
 
 
@@ -61,7 +70,7 @@ def test_what_neither_takes_is_delivered_when_one_is_back(caller: Caller, aws: S
         # When the store is back, the next request's delivery takes all three.
         caller.ask()
         assert set(caller.given[-3:]) <= set(aws.recorded)
-    assert len(aws.kept[f"undelivered/card-fraud/{caller.given[-3]}.jsonl"]) == 3
+    assert [len(batch) for batch in kept_under(aws, caller.given[-3])] == [3]
 
 
 def test_what_neither_takes_reaches_the_stream_when_that_is_back(caller: Caller, aws: ScriptedAws) -> None:

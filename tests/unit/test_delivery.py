@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, strategies as st
 
-from quicksilver.delivery import PredictionLog, Redelivery, batches, redeliver
-from quicksilver.errors import InvalidInput
+from quicksilver.delivery import MAX_PENDING, PredictionLog, Redelivery, batches, redeliver
+from quicksilver.errors import InvalidInput, LogFull
 from quicksilver.memory import MemoryMetrics, MemoryPredictionStream, MemoryUndeliveredStore
 from quicksilver.ports import LogEntry
 
@@ -227,3 +227,49 @@ def test_batches_keep_every_entry_in_order_within_what_putrecords_takes(sizes: l
     for batch in cut:
         assert 0 < len(batch) <= 500
         assert sum(len(item.data) + len(item.partition_key) for item in batch) <= 5 * 1024 * 1024
+
+
+def test_a_record_is_added_again_unless_it_is_pending_here() -> None:
+    ways = Ways()
+    ways.log.add([entry(1)])
+    assert ways.log.add_again([entry(1), entry(2)]) == ()
+    ways.log.flush()
+    assert ways.stream.entries == [entry(1), entry(2)]
+    ways.log.add_again([entry(1)])
+    ways.log.flush()
+    assert ways.stream.entries == [entry(1), entry(2), entry(1)]
+
+
+def test_a_record_is_not_added_again_where_it_was_delivered_before_its_answer() -> None:
+    ways = Ways(before_response=True)
+    assert ways.log.add_again([entry(1)]) == ()
+    assert ways.stream.entries == []
+
+
+def test_a_record_is_not_added_again_to_a_log_without_room() -> None:
+    ways = Ways()
+    ways.log.add([entry(number) for number in range(MAX_PENDING)])
+    ways.log.add_again([entry(0)])
+    with pytest.raises(LogFull):
+        ways.log.add_again([entry(MAX_PENDING)])
+
+
+def test_two_runs_of_redeliver_at_once_stand_in_each_others_way_nowhere() -> None:
+    ways = Ways()
+    for number in (1, 2, 3):
+        ways.store.keep("card-fraud", [entry(number)])
+
+    class Overtaken(MemoryUndeliveredStore):
+        """Another run comes between this one's list and its first read."""
+
+        def batches(self) -> Sequence[str]:
+            names = list(super().batches())
+            redeliver(ways.stream, ways.store)
+            ways.store.keep("card-fraud", [entry(4)])
+            return names
+
+    overtaken = Overtaken()
+    overtaken.kept = ways.store.kept
+    assert redeliver(ways.stream, overtaken) == Redelivery(delivered=0, refused=0, unreadable=0)
+    assert ways.stream.entries == [entry(1), entry(2), entry(3)]
+    assert list(ways.store.kept.values()) == [(entry(4),)]

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from quicksilver.delivery import MAX_PENDING, PredictionLog
 from quicksilver.edge import answer_request
 from quicksilver.idempotency import Idempotency
 from quicksilver.memory import MemoryIdempotencyStore
 from quicksilver.metrics import Metric
-from quicksilver.ports import FeatureKey
+from quicksilver.ports import FeatureKey, LogEntry
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Bench
@@ -82,6 +83,31 @@ def test_a_repetition_is_the_same_bytes_one_record_and_one_count(
     assert again == {**first, "headers": {**first["headers"], "Idempotency-Status": "replayed"}}
     assert bench.log.pending == 1
     assert bench.metrics.counts == {Metric.REQUESTS_SCORED: 1, Metric.REQUESTS_REPLAYED: 1}
+
+
+def test_a_repetition_brings_the_record_that_died_with_the_environment_that_answered_first(
+    bench: Bench, keys: Idempotency, request_body: dict[str, Any]
+) -> None:
+    # Given an environment that is killed when its answer is stored and its record is not delivered
+    first = post(bench, keys, request_body)
+    (lost,) = bench.log._pending
+    bench.scorer.log = bench.log = PredictionLog("card-fraud", bench.stream, bench.undelivered, bench.metrics)
+    # When the caller, who got no answer, asks again
+    again = post(bench, keys, request_body)
+    # Then the answer is that one's, and its record goes out, byte for byte
+    assert (again["body"], again["headers"]["Idempotency-Status"]) == (first["body"], "replayed")
+    bench.log.flush()
+    assert bench.stream.entries == [lost]
+    assert bench.metrics.counts[Metric.REQUESTS_SCORED] == 1
+
+
+def test_an_answer_is_repeated_by_no_environment_that_cannot_hold_its_record(
+    bench: Bench, keys: Idempotency, request_body: dict[str, Any]
+) -> None:
+    post(bench, keys, request_body)
+    bench.scorer.log = PredictionLog("card-fraud", bench.stream, bench.undelivered, bench.metrics)
+    bench.scorer.log.add([LogEntry(str(number), "card_1", b"{}\n") for number in range(MAX_PENDING)])
+    assert post(bench, keys, request_body)["statusCode"] == 503
 
 
 def test_without_a_key_nothing_is_held_and_nothing_is_said_of_it(

@@ -95,6 +95,21 @@ class PredictionLog:
         # Not held back: their decisions are not given, so records of them would be wrong.
         return refused if refused and not self._keep(refused) else ()
 
+    def add_again(self, entries: Sequence[LogEntry]) -> Sequence[LogEntry]:
+        """Take records in of answers that are given again; returns those not taken, as ``add`` does.
+
+        The environment that gave an answer first may have died before its record was out, and nobody can tell: so the record
+        goes out again, and consumers tell the copies by ``prediction_id``. Not where a record is delivered before
+        its answer is given, nor where it is pending here still. Raises ``LogFull``.
+        """
+        if self._before_response:
+            return ()
+        with self._changing:
+            pending = {entry.prediction_id for entry in self._pending}
+        left = [entry for entry in entries if entry.prediction_id not in pending]
+        self.check_room(len(left))
+        return self.add(left)
+
     def flush(self) -> None:
         """Deliver what is pending. What could not be delivered or kept stays pending."""
         with self._delivering:
@@ -116,11 +131,9 @@ class PredictionLog:
         Stream and store get their time by the clock, whatever their clients would wait for. A delivery under way
         is not waited for, so its records may go out twice.
         """
-        # Newest first: a kept batch is named by its first record, and a delivery under way may be keeping some of
-        # these under the oldest one's name.
         with self._changing:
             self._draining = True
-            entries = self._pending[::-1]
+            entries = self._pending.copy()
         if not entries:
             return
         refused = _within(LAST_PUT_SECONDS, lambda: _put(self._stream, entries))
@@ -181,6 +194,8 @@ def redeliver(stream: PredictionStream, undelivered: UndeliveredStore) -> Redeli
         except InvalidInput as error:
             unreadable += 1
             logger.error("%s", error, extra={"fields": [str(field) for field in error.fields]})
+            continue
+        if not entries:  # another run has put it back meanwhile
             continue
         refused = _put(stream, entries)
         delivered += len(entries) - len(refused)

@@ -28,7 +28,7 @@ from quicksilver.errors import (
 )
 from quicksilver.metrics import Metric
 from quicksilver.ports import Metrics
-from quicksilver.prediction import PredictionRecord
+from quicksilver.prediction import PredictionRecord, kept_answer
 from quicksilver.problem import problem, problem_answer, status_of
 from quicksilver.request import IDEMPOTENCY_HEADER, Asked, as_bytes, body_of, parse_asked
 from quicksilver.scoring import Caller, Scorer
@@ -84,7 +84,7 @@ def _answer_keyed(
     idempotency: Idempotency,
 ) -> Answer:
     # Imported here: an endpoint without keys does not pay for it at a cold start.
-    from quicksilver.idempotency import STATUS_HEADER, KeyedRequest
+    from quicksilver.idempotency import STATUS_HEADER, KeyedRequest, KeyStatus
 
     identity = (event.get("requestContext") or {}).get("identity") or {}
     request = KeyedRequest(
@@ -95,9 +95,11 @@ def _answer_keyed(
     kept = idempotency.answer(
         request,
         scorer.deadline(asked),
-        lambda deadline: scorer.score(body, caller, asked, deadline).answer_json,
+        lambda deadline: scorer.score(body, caller, asked, deadline).kept,
     )
-    return _answer(kept.body, {STATUS_HEADER: kept.status.value})
+    replayed = kept.status is KeyStatus.REPLAYED
+    answer = scorer.repeat(kept.body) if replayed else kept_answer(kept.body)
+    return _answer(answer, {STATUS_HEADER: kept.status.value})
 
 
 def _answer_batch(outcomes: Sequence[Outcome], metrics: Metrics) -> Answer:

@@ -60,6 +60,8 @@ class KeyedRequest:
 
 @dataclass(frozen=True, slots=True)
 class KeyedAnswer:
+    """``body`` is what ``decide`` made, now or for an earlier request."""
+
     body: str
     status: KeyStatus
 

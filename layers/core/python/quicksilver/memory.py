@@ -227,7 +227,7 @@ class MemoryUndeliveredStore:
         return sorted(self.kept)
 
     def read(self, batch: str) -> Sequence[LogEntry]:
-        return self.kept[batch]
+        return self.kept.get(batch, ())
 
     def replace(self, batch: str, entries: Sequence[LogEntry]) -> None:
         self.kept[batch] = tuple(entries)

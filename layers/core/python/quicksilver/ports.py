@@ -249,7 +249,7 @@ class UndeliveredStore(Protocol):
     """Prediction records the stream did not take, kept until it does."""
 
     def keep(self, endpoint: str, entries: Sequence[LogEntry]) -> None:
-        """Keep entries durably, all or none. Raises ``Unavailable``."""
+        """Keep entries durably, all or none, in the place of no other batch. Raises ``Unavailable``."""
         ...
 
     def batches(self) -> Iterable[str]:
@@ -257,7 +257,8 @@ class UndeliveredStore(Protocol):
         ...
 
     def read(self, batch: str) -> Sequence[LogEntry]:
-        """A batch's entries. Raises ``InvalidInput`` for one that is not prediction records."""
+        """A batch's entries; none where another run has discarded it. Raises ``InvalidInput`` for one that is not prediction
+        records."""
         ...
 
     def replace(self, batch: str, entries: Sequence[LogEntry]) -> None:

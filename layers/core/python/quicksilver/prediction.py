@@ -6,6 +6,7 @@ where and when it was scored. Replay needs nothing but the record and the packag
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Literal
@@ -100,12 +101,36 @@ class PredictionRecord(ScoreResponse):
         """The response: the record without what only an audit needs."""
         return self.model_dump_json(include=RESPONSE_FIELDS)
 
+    @cached_property
+    def audit_json(self) -> str:
+        """What only an audit needs: an object that shares no field with the response."""
+        return self.model_dump_json(exclude=RESPONSE_FIELDS)
+
     def to_entry(self) -> LogEntry:
         """The record as it goes on the stream: one JSON line, partitioned by entity."""
-        # Two objects that share no field, joined: what is answered is serialized once.
-        rest = self.model_dump_json(exclude=RESPONSE_FIELDS)
-        line = f"{self.answer_json[:-1]},{rest[1:]}\n"
-        return LogEntry(self.prediction_id, self.entity_id, line.encode())
+        return _entry(self.prediction_id, self.entity_id, self.answer_json, self.audit_json)
+
+    @property
+    def kept(self) -> str:
+        """The record as it is kept under an idempotency key: the answer's very bytes, and what only an audit needs, a line each."""
+        return f"{self.answer_json}\n{self.audit_json}"
 
 
 RESPONSE_FIELDS = set(ScoreResponse.model_fields)
+
+
+def kept_answer(kept: str) -> str:
+    """The answer of a record that was kept."""
+    return kept.partition("\n")[0]
+
+
+def kept_entry(kept: str) -> LogEntry:
+    """A record that was kept, as it went on the stream: the same bytes."""
+    answer, _, audit = kept.partition("\n")
+    content = json.loads(answer)
+    return _entry(content["prediction_id"], content["entity_id"], answer, audit)
+
+
+def _entry(prediction_id: str, entity_id: str, answer: str, audit: str) -> LogEntry:
+    # Two objects, joined: what is answered is serialized once.
+    return LogEntry(prediction_id, entity_id, f"{answer[:-1]},{audit[1:]}\n".encode())

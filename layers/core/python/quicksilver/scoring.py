@@ -14,7 +14,7 @@ from quicksilver.ids import uuid7
 from quicksilver.instants import utc_iso
 from quicksilver.metrics import Metric
 from quicksilver.ports import Clock, Deadline, FeatureStore, Metrics
-from quicksilver.prediction import PredictionRecord, ServedArm, Status
+from quicksilver.prediction import PredictionRecord, ServedArm, Status, kept_answer, kept_entry
 from quicksilver.request import Asked, ScoreRequest, parse_request
 from quicksilver.serving import LoadedRoute, Serving
 from quicksilver.stopwatch import Step, Stopwatch
@@ -94,6 +94,15 @@ class Scorer:
         if self.take([record]):
             raise LogFull("Neither the stream nor the store takes the record of this decision.")
         return record
+
+    def repeat(self, kept: str) -> str:
+        """The answer of a decision that was made before, as it was kept; its record is delivered again.
+
+        Raises ``LogFull`` where that cannot be taken.
+        """
+        if self.log.add_again([kept_entry(kept)]):
+            raise LogFull("Neither the stream nor the store takes the record of this decision.")
+        return kept_answer(kept)
 
     def deadline(self, asked: Asked, *, for_batch: bool = False) -> Deadline:
         """By when the dependencies of a request must have answered: its budget, less what computing takes."""
