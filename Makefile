@@ -4,6 +4,7 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 FUZZ_MUTATIONS ?= 100000
+SOAK_MINUTES ?= 30
 STAGES := local dev staging prod
 
 VENV := .venv
@@ -33,7 +34,7 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 .DELETE_ON_ERROR:
 PEERS ?= fastapi flask mlserver bentoml
 
-.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-drift bench-rollback bench-size bench-train sim sim-rollout sim-experiment sim-drift fuzz-kernel valgrind-kernel layers synth setup up down clean lock
+.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-drift bench-rollback bench-size bench-train sim sim-rollout sim-experiment sim-drift soak fuzz-kernel valgrind-kernel layers synth setup up down clean lock
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
@@ -92,6 +93,11 @@ bench-rollback: setup  ## bad canaries and aborts on a local stage under load, b
 	$(SAY) 'bench: rollbacks and aborts'
 	@$(PY) -m layers.build --quiet local
 	@$(AT_HOME) $(PY) -m bench.rollback
+
+soak: setup  ## half an hour of load on a local stage while workers die and AWS fails; writes build/figures/soak.json (SOAK_MINUTES)
+	$(SAY) 'soak: $(SOAK_MINUTES) minutes'
+	@$(PY) -m layers.build --quiet local
+	@$(AT_HOME) $(PY) -m bench.soak --minutes $(SOAK_MINUTES)
 
 bench-size: setup  ## weigh a score function with its layers; writes build/figures/size.json
 	@$(PY) -m layers.build --quiet arm64 x86_64

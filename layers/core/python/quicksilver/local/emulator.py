@@ -68,10 +68,12 @@ class Emulator:
         port: int | None = None,
         command: Sequence[str] | None = None,
         installed: Path | None = None,
+        functions_url: str | None = None,
     ) -> None:
         """``port``: by default that of the emulator already running from the folder, else 4566.
 
-        ``installed`` is the file that set-up touches when it installs what the emulator runs on.
+        ``installed`` is the file that set-up touches when it installs what the emulator runs on. ``functions_url`` is where
+        Lambda functions find AWS: the emulator itself, unless somebody stands between.
         """
         self.run_folder = (run_folder or default_run_folder()).resolve()
         self.log = self.run_folder / "emulator.log"
@@ -79,6 +81,7 @@ class Emulator:
         self._state_file = self.run_folder / "emulator.json"
         self._command = tuple(command) if command else None
         self._installed = installed or checkout() / ".local" / "emulator" / ".ready"
+        self._functions_url = functions_url
         started = self._started()
         self.port = port or (started.port if started else DEFAULT_PORT)
 
@@ -162,6 +165,7 @@ class Emulator:
         home = self.temporary
         return {
             **CREDENTIALS,
+            **({"AWS_ENDPOINT_URL": self._functions_url} if self._functions_url else {}),
             "PATH": os.defpath,
             "HOME": str(home),
             "LANG": "C.UTF-8",
