@@ -223,10 +223,10 @@ class ScoringStack(Stack):
         )
         allow_objects(
             function.own_role,
-            actions=["s3:GetObject", "s3:DeleteObject"],
+            actions=["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
             bucket=data.archive,
             prefix=UNDELIVERED_PREFIX,
-            reason="It takes back whatever any endpoint left here, and removes what was delivered.",
+            reason="It takes back whatever any endpoint left here, removes what was delivered, and leaves of a batch what was not.",
         )
         function.add_to_role_policy(
             iam.PolicyStatement(

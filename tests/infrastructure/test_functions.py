@@ -456,7 +456,7 @@ def test_each_role_has_exactly_the_verbs_it_needs(every_stage: Synthesized) -> N
         | (ATHENA if every_stage.stage.analysis_engine is Engine.ATHENA else set()),
         "RedeliverRole": LOGGING
         | {"kinesis:PutRecords", "kms:Decrypt", "kms:GenerateDataKey"}
-        | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject"},
+        | {"s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
         "RegistryHandlerRole": LOGGING
         | {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"}
         | {"kms:Decrypt", "kms:GenerateDataKey", "kms:Sign", "kms:Verify"}
