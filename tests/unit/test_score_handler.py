@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from quicksilver.code_release import CHECK
 from tests.handler_process import HandlerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +40,7 @@ def test_nothing_heavy_is_imported() -> None:
     }
     assert (
         not {
+            "quicksilver.code_release.answering",
             "quicksilver.idempotency",
             "quicksilver.packing",
             "quicksilver.registry",
@@ -87,3 +89,14 @@ def test_a_wrong_setting_stops_it_at_init_and_is_named(name: str, value: str) ->
     result = run(**{name: value})
     assert result.returncode != 0
     assert name.removeprefix("QUICKSILVER_").lower() in result.errors.lower()
+
+
+def test_a_check_is_answered_with_everything_unreachable_and_a_caller_of_the_api_cannot_ask_for_one() -> None:
+    check = {"kind": "presence", "route": 0}
+    # A body, a header and a query can carry anything; the keys of the event are API Gateway's own.
+    request = {"body": json.dumps({CHECK: check}), "headers": {CHECK: "1"}, "requestContext": {}}
+    done = run({CHECK: check}, {**request, "path": "/v1/card-fraud/score"})
+    answer, refused = done.answers
+    assert answer == {"function_version": "7", "route": 0, "notes": [], "golden": None, "rehearsal": None}
+    assert refused["statusCode"] in (422, 503)
+    assert "boto3" not in done.modules

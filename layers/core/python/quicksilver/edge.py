@@ -65,9 +65,9 @@ def answer_request(
     caller = Caller(request_id, function_version)
     try:
         if str(event.get("path") or "").endswith(BATCH_PATH):
-            asked = _asked(event, with_key=False)
+            asked = asked_of(event, with_key=False)
             return _answer_batch(score_batch(scorer, body_of(event), caller, asked), scorer.metrics)
-        body, asked = body_of(event), _asked(event, with_key=idempotency is not None)
+        body, asked = body_of(event), asked_of(event, with_key=idempotency is not None)
         if idempotency is not None and asked.idempotency_key is not None:
             return _answer_keyed(event, body, asked, caller, scorer, idempotency)
         return _answer(scorer.score(body, caller, asked).answer_json)
@@ -166,6 +166,7 @@ def _key_refused(error: Conflict) -> FieldError:
     return FieldError(f"headers.{IDEMPOTENCY_HEADER}", reason)
 
 
-def _asked(event: Mapping[str, Any], *, with_key: bool = False) -> Asked:
+def asked_of(event: Mapping[str, Any], *, with_key: bool = False) -> Asked:
+    """How a proxy event's caller wants to be answered. Raises ``InvalidParameter``."""
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     return parse_asked(headers, event.get("queryStringParameters") or {}, with_key=with_key)

@@ -16,6 +16,7 @@ from quicksilver.metrics import Metric
 from quicksilver.ports import Clock, Deadline, FeatureStore, Metrics
 from quicksilver.prediction import PredictionRecord, ServedArm, Status, kept_answer, kept_entry
 from quicksilver.request import Asked, ScoreRequest, parse_request
+from quicksilver.routing import Arm
 from quicksilver.serving import LoadedRoute, Serving
 from quicksilver.stopwatch import Step, Stopwatch
 
@@ -166,6 +167,11 @@ class Scorer:
 def route(loaded: LoadedRoute, request: ScoreRequest) -> Routed:
     """Assign a request to an arm. Raises ``InvalidRequest`` naming what the champion's contract does not know."""
     arm, held_out = loaded.route.assignment(request.entity_id)
+    return routed_to(loaded, request, arm, held_out=held_out)
+
+
+def routed_to(loaded: LoadedRoute, request: ScoreRequest, arm: Arm, *, held_out: bool = False) -> Routed:
+    """The request as this arm's, which is one of the loaded route's that answer. Raises as ``route`` does."""
     model = loaded.models[arm.package_sha256]
     champion = loaded.champion
     check_names(champion.contract, request)

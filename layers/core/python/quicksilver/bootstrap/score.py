@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,13 @@ from quicksilver.aws.termination import Termination
 from quicksilver.bootstrap.emf import EmfMetrics
 from quicksilver.bootstrap.logs import configure_logging
 from quicksilver.bootstrap.snapshot import around_snapshot
+from quicksilver.code_release import CHECK
 from quicksilver.delivery import PredictionLog
 from quicksilver.edge import Answer, answer_request
 from quicksilver.errors import Unavailable
 from quicksilver.evaluator import LightGBMEvaluator
+from quicksilver.model_loader import LoadedModel, ModelLoader, registered
+from quicksilver.routing import Arm
 from quicksilver.scoring import Scorer
 from quicksilver.serving import Serving
 from quicksilver.settings import ScoreSettings
@@ -42,9 +45,16 @@ class ScoreFunction:
 
     scorer: Scorer
     after_response: AfterResponse
+    load_registered: Callable[[Arm], LoadedModel]
     idempotency: Idempotency | None = None
 
     def answer(self, event: Mapping[str, Any], *, function_version: str) -> Answer:
+        if CHECK in event:
+            # Imported here: a function version is checked once or twice in its life.
+            from quicksilver.code_release.answering import CheckedFunction
+
+            checked = CheckedFunction(self.scorer, self.load_registered)
+            return checked.answer(event[CHECK], function_version=function_version)
         return answer_request(
             event, self.scorer, function_version=function_version, idempotency=self.idempotency
         )
@@ -66,10 +76,12 @@ def score_function() -> ScoreFunction:
     dynamodb = hot_client("dynamodb", attempt_seconds)
     packages, signer = hot_client("s3", 4), hot_client("kms", 1)
     stream, undelivered = hot_client("kinesis", 1), hot_client("s3", 2, attempts=2)
+    registry = DynamoDBRegistryStore(dynamodb, settings.registry_table)
+    artifacts = S3ArtifactStore(packages, settings.models_bucket)
     serving = Serving(
         settings.endpoint,
-        registry=DynamoDBRegistryStore(dynamodb, settings.registry_table),
-        artifacts=S3ArtifactStore(packages, settings.models_bucket),
+        registry=registry,
+        artifacts=artifacts,
         load=LightGBMEvaluator,
         signer=KmsSigner(signer, settings.signing_key),
         clock=clock,
@@ -109,12 +121,13 @@ def score_function() -> ScoreFunction:
     around_snapshot((dynamodb, packages, signer, stream, undelivered), serving.restored)
     work = each(log.flush, serving.refresh_if_due, metrics.flush)
     idempotency = _idempotency(settings, dynamodb, clock, metrics) if settings.idempotency_table else None
+    load_registered = ModelLoader(artifacts, LightGBMEvaluator, permit=registered(registry)).model
     if extension is None or termination is None:
-        return ScoreFunction(scorer, Inline(work), idempotency)
+        return ScoreFunction(scorer, Inline(work), load_registered, idempotency)
     termination.then(each(log.drain, metrics.flush))
     after_response = Extension(extension, work, metrics)
     after_response.start()
-    return ScoreFunction(scorer, after_response, idempotency)
+    return ScoreFunction(scorer, after_response, load_registered, idempotency)
 
 
 def _idempotency(
