@@ -19,6 +19,7 @@
     ├── Conflict                  somebody else changed it first
     │   ├── KeyReused             an idempotency key that has been used for another request
     │   └── KeyInFlight           an idempotency key under which an answer is being made
+    ├── ReleaseRefused            a function version that must get no traffic, or no more of it
     └── Unavailable               a dependency cannot answer now; retrying later may help
         ├── NoModel               no model version can answer for the endpoint
         ├── FeaturesLate          a feature the contract insists on was not read in time
@@ -119,6 +120,10 @@ class KeyReused(Conflict):
 
 class KeyInFlight(Conflict):
     """Another attempt under the idempotency key has not answered yet; asking again later gets its answer."""
+
+
+class ReleaseRefused(QuicksilverError):
+    """A function version is not what its release says, or does not answer as it must."""
 
 
 class Unavailable(QuicksilverError):

@@ -31,6 +31,9 @@ REFERENCE = "reference.json"
 MODEL_CARD = "model_card.md"
 
 REQUIRED_FILES = frozenset({MODEL, CONTRACT, GOLDEN, METRICS, REFERENCE, MODEL_CARD})
+MAX_CONTRIBUTION_DIFFERENCE = 1e-9
+"""How far contributions may be from golden ones, which are LightGBM's own. Raw scores may not differ in a bit."""
+
 MAX_PACKAGE_BYTES = 512 * 1024 * 1024
 
 

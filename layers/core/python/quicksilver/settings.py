@@ -60,6 +60,28 @@ class ScoreSettings(BaseSettings):
     answers nobody any more when this time has passed."""
 
 
+class CodeReleaseSettings(BaseSettings):
+    """The functions that CodeDeploy asks about a release of a stage's score functions."""
+
+    model_config = SettingsConfigDict(env_prefix="QUICKSILVER_", frozen=True)
+
+    stage: Name
+    functions: Annotated[dict[EndpointName, Name], Field(min_length=1)]
+    """The score functions, by endpoint."""
+    alias: Name
+    """The alias that is moved."""
+    registry_table: Name
+    models_bucket: Name
+    signing_key: Name
+
+
+class BeforeTrafficSettings(CodeReleaseSettings):
+    """The function that CodeDeploy asks before a new function version gets traffic."""
+
+    changed_answers: tuple[Name, ...] = ()
+    """Saved events whose answers the release changes, so that they are not compared."""
+
+
 class RedeliverSettings(BaseSettings):
     """The function that puts undelivered prediction records back on the stream."""
 

@@ -22,10 +22,10 @@ from quicksilver.gates.compatibility import compatibility_checks
 from quicksilver.gates.policy import ConsistencyPolicy
 from quicksilver.gates.report import Check, Gate, Outcome
 from quicksilver.gates.subject import Subject
+from quicksilver.package import MAX_CONTRIBUTION_DIFFERENCE
 from quicksilver.ports import FeatureKey, FeatureReading, FeatureRow
 from quicksilver.request import parse_request
 
-MAX_CONTRIBUTION_DIFFERENCE = 1e-9
 SWEEP_POINTS = 17
 """Values a monotone feature is swept over: quantiles of its reference range, both ends among them."""
 
