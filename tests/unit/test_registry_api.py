@@ -9,6 +9,7 @@ import pytest
 
 from quicksilver.errors import Conflict
 from quicksilver.registry_api import RegistryApi
+from quicksilver.registry_operation import MAX_BODY_BYTES
 from tests.approvals import ADA, GRACE, policy, report
 
 if TYPE_CHECKING:
@@ -143,9 +144,19 @@ def test_what_cannot_be_done_is_a_problem_with_field_and_reason(
     assert ([item["field"] for item in problem.get("errors", ())] or [None])[0] == field
 
 
-def test_a_number_in_the_query_that_is_none_is_named(call: Caller) -> None:
-    status, problem = call("GET", "card-fraud/history", after="first")
+@pytest.mark.parametrize("number", ["first", "-1", "", "\u0664"])
+def test_a_number_in_the_query_that_is_none_is_named(call: Caller, number: str) -> None:
+    status, problem = call("GET", "card-fraud/history", after=number)
     assert (status, problem["errors"][0]["field"]) == (422, "after")
+
+
+def test_a_body_may_have_a_mebibyte_and_no_byte_more(call: Caller) -> None:
+    empty = len('{"reason": ""}')
+    longest = {"reason": "x" * (MAX_BODY_BYTES - empty)}
+    assert call("POST", "card-fraud/models/1/approve", longest)[0] == 422
+    status, problem = call("POST", "card-fraud/models/1/approve", {"reason": longest["reason"] + "x"})
+    assert (status, problem["title"]) == (413, "Content Too Large")
+    assert problem["errors"] == [{"field": "(body)", "reason": "must be at most 1048576 bytes"}]
 
 
 def test_nothing_internal_leaves_when_something_unforeseen_happens(

@@ -1,68 +1,42 @@
 """The registry's API: ``/v1/registry/{endpoint}/...``, behind IAM. Who calls is who AWS says it is.
 
-=======  ===============================  =========================================  ==================
-GET      models?after=N&limit=K           model versions, by rising number
-POST     models                           {package_sha256}                           register
-GET      models/{n}                       one model version
-GET      models/{n}/evidence              its gate report
-POST     models/{n}/evidence              {report}                                   gate
-POST     models/{n}/override              {checks, reason, expires_at}               override
-POST     models/{n}/approve               {reason}                                   approve
-POST     models/{n}/reject                {reason}                                   reject
-POST     models/{n}/retire                {reason}                                   retire
-GET      route                            the current route
-GET      routes?after=N&limit=K           every route, by rising number
-PUT      route                            {arms, reason, expected, holdout_bp}       change the route
-POST     shadows                          {model, reason}                            add a shadow
-POST     shadows/remove                   {model, reason}                            remove a shadow
-GET      rollout                          the route that carries a rollout
-POST     rollout                          {model, steps_bp, bake_seconds, guards, reason}  start one
-POST     rollout/pause                    {reason}                                   pause
-POST     rollout/resume                   {reason}                                   resume
-POST     rollout/abort                    {reason}                                   abort
-POST     rollout/decision                 {expected, look}                           do what a look came to
-GET      experiment                       the route that carries the experiment
-POST     experiment/start                 {challenger, share_bp, terms, reason}      start an experiment
-POST     experiment/stop                  {conclusion, reason}                       end it
-POST     experiment/promote               {conclusion, override, reason}             make the challenger the champion
-GET      at?time=T                        the route at a moment
-GET      history?after=N&limit=K          the history, by rising number
-=======  ===============================  =========================================  ==================
+Its operations are the methods below; each is read by method, path and signature (``registry_operation``).
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from quicksilver.contract import contract_field_errors
 from quicksilver.errors import (
+    BodyTooLarge,
     Conflict,
     FieldError,
     InvalidInput,
     InvalidRequest,
-    MalformedBody,
     NotAllowed,
     NotFound,
     Unavailable,
     whereabouts,
 )
 from quicksilver.experiment_registry import Experiments
+from quicksilver.gates.report import GateReport
+from quicksilver.history import Entry
 from quicksilver.instants import typed_moment
+from quicksilver.model_version import ModelVersion
 from quicksilver.problem import problem_answer
 from quicksilver.registry import Registry
 from quicksilver.registry_bodies import (
     Decision,
     EndExperiment,
     Evidence,
+    NewOverride,
     NewRoute,
-    Override,
     PromoteChallenger,
     Register,
     RolloutDecision,
@@ -70,16 +44,14 @@ from quicksilver.registry_bodies import (
     StartExperiment,
     StartRollout,
 )
+from quicksilver.registry_operation import TIME, Call, Operation, operation
 from quicksilver.rollout_registry import Rollouts
 from quicksilver.routing import Route
 from quicksilver.shadow_registry import add_shadow, remove_shadow
 
 logger = logging.getLogger(__name__)
 
-MAX_PAGE = 100
-
 Answer = dict[str, Any]
-Body = TypeVar("Body", bound=BaseModel)
 
 
 class RegistryApi:
@@ -87,49 +59,8 @@ class RegistryApi:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._rollouts = rollouts = Rollouts(registry)
-        self._experiments = experiments = Experiments(registry)
-        endpoint, number = r"(?P<endpoint>[a-z][a-z0-9-]*)", r"(?P<number>[1-9][0-9]{0,8})"
-        one = f"{endpoint}/models/{number}"
-        self._routes: tuple[tuple[str, re.Pattern[str], Callable[[_Call], Any]], ...] = tuple(
-            (method, re.compile(f"^/v1/registry/{path}/?$"), answer)
-            for method, path, answer in (
-                ("GET", f"{endpoint}/models", self._list_models),
-                ("POST", f"{endpoint}/models", self._register),
-                ("GET", one, lambda call: registry.model_version(call.model)),
-                ("GET", f"{one}/evidence", lambda call: registry.evidence(call.model)),
-                ("POST", f"{one}/evidence", self._add_evidence),
-                ("POST", f"{one}/override", self._override),
-                ("POST", f"{one}/approve", self._decide(registry.approve)),
-                ("POST", f"{one}/reject", self._decide(registry.reject)),
-                ("POST", f"{one}/retire", self._decide(registry.retire)),
-                ("GET", f"{endpoint}/route", lambda call: registry.current_route(call.endpoint)),
-                ("PUT", f"{endpoint}/route", self._set_route),
-                ("GET", f"{endpoint}/rollout", lambda call: rollouts.current(call.endpoint)),
-                ("POST", f"{endpoint}/rollout", self._start_rollout),
-                ("POST", f"{endpoint}/rollout/pause", self._move_rollout(rollouts.pause)),
-                ("POST", f"{endpoint}/rollout/resume", self._move_rollout(rollouts.resume)),
-                ("POST", f"{endpoint}/rollout/abort", self._move_rollout(rollouts.abort)),
-                ("POST", f"{endpoint}/rollout/decision", self._decide_rollout),
-                ("GET", f"{endpoint}/routes", self._page(registry.routes)),
-                ("POST", f"{endpoint}/shadows", self._shadow(add_shadow)),
-                ("POST", f"{endpoint}/shadows/remove", self._shadow(remove_shadow)),
-                ("GET", f"{endpoint}/experiment", lambda call: experiments.current(call.endpoint)),
-                ("POST", f"{endpoint}/experiment/start", self._start_experiment),
-                (
-                    "POST",
-                    f"{endpoint}/experiment/stop",
-                    self._end_experiment(experiments.stop, EndExperiment),
-                ),
-                (
-                    "POST",
-                    f"{endpoint}/experiment/promote",
-                    self._end_experiment(experiments.promote, PromoteChallenger),
-                ),
-                ("GET", f"{endpoint}/at", self._at),
-                ("GET", f"{endpoint}/history", self._page(registry.history)),
-            )
-        )
+        self._rollouts = Rollouts(registry)
+        self._experiments = Experiments(registry)
 
     def answer(self, event: Mapping[str, Any]) -> Answer:
         """Answer one API Gateway proxy event. Never raises."""
@@ -139,14 +70,15 @@ class RegistryApi:
         if not who:
             return problem_answer(HTTPStatus.FORBIDDEN, "The caller has no IAM identity.", request_id)
         try:
-            call, answer = self._find(event, str(who))
-            content = answer(call)
+            content = self._answer(event, str(who))
         except NotFound as error:
             return problem_answer(HTTPStatus.NOT_FOUND, str(error), request_id)
         except NotAllowed as error:
             return problem_answer(HTTPStatus.CONFLICT, str(error), request_id, error.fields)
         except Conflict as error:  # rivals without end: a later try may find the registry quiet
             return problem_answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error), request_id)
+        except BodyTooLarge as error:
+            return problem_answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error), request_id, error.fields)
         except InvalidInput as error:
             return problem_answer(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), request_id, error.fields)
         except Unavailable as error:
@@ -166,34 +98,37 @@ class RegistryApi:
             "isBase64Encoded": False,
         }
 
-    def _find(self, event: Mapping[str, Any], who: str) -> tuple[_Call, Callable[[_Call], Any]]:
+    def _answer(self, event: Mapping[str, Any], who: str) -> Any:
         path, method = str(event.get("path", "")), str(event.get("httpMethod", ""))
-        for wanted, pattern, answer in self._routes:
-            match = pattern.match(path)
-            if match and method == wanted:
-                return _Call(match.groupdict(), event, who), answer
+        for each in OPERATIONS:
+            if parameters := each.match(method, path):
+                return each.answer(self, Call(parameters, event, who))
         raise NotFound("There is nothing at this path, or not by this method.")
 
-    # -- one method a kind of request --
+    # -- model versions --
 
-    def _list_models(self, call: _Call) -> Any:
-        return self._page(self._registry.model_versions)(call)
+    @operation("GET", "models", "Model versions, by rising number.")
+    def list_models(self, call: Call) -> Sequence[ModelVersion]:
+        return call.page(self._registry.model_versions)
 
-    def _page(self, items: Callable[..., Sequence[Any]]) -> Callable[[_Call], Any]:
-        def answer(call: _Call) -> Any:
-            after, limit = call.integer("after", 0), call.integer("limit", MAX_PAGE)
-            return {"items": list(items(call.endpoint, after=after, limit=max(1, min(limit, MAX_PAGE))))}
+    @operation("POST", "models", "Register a model package that is in the store.")
+    def register_model(self, call: Call, body: Register) -> ModelVersion:
+        return self._registry.register(call.endpoint, body.package_sha256, who=call.who)
 
-        return answer
+    @operation("GET", "models/{number}", "One model version.")
+    def get_model(self, call: Call) -> ModelVersion:
+        return self._registry.model_version(call.model)
 
-    def _register(self, call: _Call) -> Any:
-        return self._registry.register(call.endpoint, call.body(Register).package_sha256, who=call.who)
+    @operation("GET", "models/{number}/evidence", "A model version's gate report.")
+    def get_evidence(self, call: Call) -> GateReport:
+        return self._registry.evidence(call.model)
 
-    def _add_evidence(self, call: _Call) -> Any:
-        return self._registry.add_evidence(call.model, call.body(Evidence).report, who=call.who)
+    @operation("POST", "models/{number}/evidence", "Give a model version its gate report.")
+    def add_evidence(self, call: Call, body: Evidence) -> ModelVersion:
+        return self._registry.add_evidence(call.model, body.report, who=call.who)
 
-    def _override(self, call: _Call) -> Any:
-        body = call.body(Override)
+    @operation("POST", "models/{number}/override", "Let failed checks not stand in the way, until a moment.")
+    def override_checks(self, call: Call, body: NewOverride) -> ModelVersion:
         return self._registry.override(
             call.model,
             body.checks,
@@ -202,11 +137,26 @@ class RegistryApi:
             who=call.who,
         )
 
-    def _decide(self, decide: Callable[..., Any]) -> Callable[[_Call], Any]:
-        return lambda call: decide(call.model, reason=call.body(Decision).reason, who=call.who)
+    @operation("POST", "models/{number}/approve", "Let a model version answer; never by its author.")
+    def approve_model(self, call: Call, body: Decision) -> ModelVersion:
+        return self._registry.approve(call.model, reason=body.reason, who=call.who)
 
-    def _set_route(self, call: _Call) -> Any:
-        body = call.body(NewRoute)
+    @operation("POST", "models/{number}/reject", "Let a model version never answer.")
+    def reject_model(self, call: Call, body: Decision) -> ModelVersion:
+        return self._registry.reject(call.model, reason=body.reason, who=call.who)
+
+    @operation("POST", "models/{number}/retire", "Let a model version not answer any more.")
+    def retire_model(self, call: Call, body: Decision) -> ModelVersion:
+        return self._registry.retire(call.model, reason=body.reason, who=call.who)
+
+    # -- routes --
+
+    @operation("GET", "route", "The current route.")
+    def get_route(self, call: Call) -> Route:
+        return self._registry.current_route(call.endpoint)
+
+    @operation("PUT", "route", "Change the route.")
+    def set_route(self, call: Call, body: NewRoute) -> Route:
         return self._registry.set_route(
             call.endpoint,
             body.arms,
@@ -216,71 +166,75 @@ class RegistryApi:
             holdout_bp=body.holdout_bp,
         )
 
-    def _shadow(self, change: Callable[..., Any]) -> Callable[[_Call], Any]:
-        def answer(call: _Call) -> Any:
-            body = call.body(Shadow)
-            return change(self._registry, call.endpoint, body.model, reason=body.reason, who=call.who)
+    @operation("GET", "routes", "Every route, by rising number.")
+    def list_routes(self, call: Call) -> Sequence[Route]:
+        return call.page(self._registry.routes)
 
-        return answer
+    @operation("GET", "at", "The route at a moment.", query=(TIME,))
+    def get_route_at(self, call: Call) -> Route:
+        return self._registry.route_at(call.endpoint, moment(TIME.name, call.text(TIME)))
 
-    def _start_rollout(self, call: _Call) -> Any:
-        body = call.body(StartRollout)
-        return self._rollouts.start(
-            call.endpoint,
-            body.model,
-            steps_bp=body.steps_bp,
-            bake_seconds=body.bake_seconds,
-            guards=body.guards,
-            reason=body.reason,
-            who=call.who,
-        )
+    @operation("GET", "history", "Every change, by rising number.")
+    def list_history(self, call: Call) -> Sequence[Entry]:
+        return call.page(self._registry.history)
 
-    def _move_rollout(self, move: Callable[..., Any]) -> Callable[[_Call], Any]:
-        return lambda call: move(call.endpoint, reason=call.body(Decision).reason, who=call.who)
+    @operation("POST", "shadows", "Add a shadow to the route.")
+    def add_shadow(self, call: Call, body: Shadow) -> Route:
+        return add_shadow(self._registry, call.endpoint, body.model, reason=body.reason, who=call.who)
 
-    def _decide_rollout(self, call: _Call) -> Any:
-        body = call.body(RolloutDecision)
+    @operation("POST", "shadows/remove", "Remove a shadow from the route.")
+    def remove_shadow(self, call: Call, body: Shadow) -> Route:
+        return remove_shadow(self._registry, call.endpoint, body.model, reason=body.reason, who=call.who)
+
+    # -- rollouts --
+
+    @operation("GET", "rollout", "The route that carries a rollout.")
+    def get_rollout(self, call: Call) -> Route:
+        return self._rollouts.current(call.endpoint)
+
+    @operation("POST", "rollout", "Start a rollout.")
+    def start_rollout(self, call: Call, body: StartRollout) -> Route:
+        return self._rollouts.start(call.endpoint, **dict(body), who=call.who)
+
+    @operation("POST", "rollout/pause", "Let the rollout go no further; its guards still take it back.")
+    def pause_rollout(self, call: Call, body: Decision) -> Route:
+        return self._rollouts.pause(call.endpoint, reason=body.reason, who=call.who)
+
+    @operation("POST", "rollout/resume", "Let a paused rollout go on.")
+    def resume_rollout(self, call: Call, body: Decision) -> Route:
+        return self._rollouts.resume(call.endpoint, reason=body.reason, who=call.who)
+
+    @operation("POST", "rollout/abort", "Take the rollout back.")
+    def abort_rollout(self, call: Call, body: Decision) -> Route:
+        return self._rollouts.abort(call.endpoint, reason=body.reason, who=call.who)
+
+    @operation("POST", "rollout/decision", "Do what a look at the rollout came to.")
+    def decide_rollout(self, call: Call, body: RolloutDecision) -> Route:
         return self._rollouts.decide(call.endpoint, body.expected, body.look, who=call.who)
 
-    def _start_experiment(self, call: _Call) -> Any:
-        return self._experiments.start(call.endpoint, **dict(call.body(StartExperiment)), who=call.who)
+    # -- experiments --
 
-    def _end_experiment(self, end: Callable[..., Route], body: type[EndExperiment]) -> Callable[[_Call], Any]:
-        return lambda call: end(call.endpoint, **dict(call.body(body)), who=call.who)
+    @operation("GET", "experiment", "The route that carries the experiment.")
+    def get_experiment(self, call: Call) -> Route:
+        return self._experiments.current(call.endpoint)
 
-    def _at(self, call: _Call) -> Any:
-        return self._registry.route_at(call.endpoint, moment("time", call.text("time")))
+    @operation("POST", "experiment/start", "Start an experiment.")
+    def start_experiment(self, call: Call, body: StartExperiment) -> Route:
+        return self._experiments.start(call.endpoint, **dict(body), who=call.who)
+
+    @operation("POST", "experiment/stop", "End the experiment.")
+    def stop_experiment(self, call: Call, body: EndExperiment) -> Route:
+        return self._experiments.stop(call.endpoint, **dict(body), who=call.who)
+
+    @operation("POST", "experiment/promote", "End the experiment, and make the challenger the champion.")
+    def promote_challenger(self, call: Call, body: PromoteChallenger) -> Route:
+        return self._experiments.promote(call.endpoint, **dict(body), who=call.who)
 
 
-class _Call:
-    """One request: what its path, query and body say, and who sent it."""
-
-    def __init__(self, path: Mapping[str, str], event: Mapping[str, Any], who: str) -> None:
-        self.endpoint = path["endpoint"]
-        self.model = f"{self.endpoint}@{path.get('number', '')}"
-        self.who = who
-        self._query: Mapping[str, str] = event.get("queryStringParameters") or {}
-        self._body = event.get("body")
-
-    def text(self, name: str) -> str:
-        try:
-            return self._query[name]
-        except KeyError:
-            raise InvalidRequest("The request is not valid.", [FieldError(name, "is missing")]) from None
-
-    def integer(self, name: str, default: int) -> int:
-        text = self._query.get(name, str(default))
-        if not text.isdecimal():
-            raise InvalidRequest("The request is not valid.", [FieldError(name, "must be a whole number")])
-        return int(text)
-
-    def body(self, kind: type[Body]) -> Body:
-        if not self._body:
-            raise MalformedBody("The body is empty.", [FieldError("(body)", "must be a JSON object")])
-        try:
-            return kind.model_validate_json(self._body)
-        except ValidationError as error:
-            raise InvalidRequest("The request is not valid.", contract_field_errors(error)[:20]) from None
+OPERATIONS: tuple[Operation, ...] = tuple(
+    each for each in vars(RegistryApi).values() if isinstance(each, Operation)
+)
+"""Every operation of the API."""
 
 
 def moment(field: str, text: str) -> str:

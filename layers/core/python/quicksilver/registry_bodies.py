@@ -27,7 +27,7 @@ class Evidence(_Body):
     report: GateReport
 
 
-class Override(_Body):
+class NewOverride(_Body):
     checks: Annotated[tuple[str, ...], Field(min_length=1)]
     reason: Reason
     expires_at: str
