@@ -34,10 +34,10 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 .DELETE_ON_ERROR:
 PEERS ?= fastapi flask mlserver bentoml
 
-.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-drift bench-rollback bench-size bench-train sim sim-rollout sim-experiment sim-drift soak fuzz-kernel valgrind-kernel layers synth setup up down clean lock
+.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-drift bench-rollback bench-size bench-train sim sim-rollout sim-experiment sim-drift soak fuzz-kernel valgrind-kernel layers synth setup up down clean lock openapi openapi-breaking
 
 help:  ## show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
 
 demo: setup  ## deploy the whole stack to a local AWS, train a model, score with it, roll its successors out and back
 	@$(PY) -m layers.build --quiet local
@@ -143,6 +143,12 @@ build/synth/.ready: $(shell find app.py cdk.json stacks lambdas policies layers 
 		$(VENV)/bin/cfn-lint -- build/synth/$$stage/*.template.json || exit 1; \
 	done
 	@touch $@
+
+openapi: setup  ## write the APIs' documents, docs/schemas/openapi-*.json, from the models
+	@$(PY) -m stacks.openapi
+
+openapi-breaking: setup  ## what of the APIs' documents at BASE a caller can't rely on any more (BASE=origin/main)
+	@$(PY) -m stacks.openapi.compare $(or $(BASE),origin/main)
 
 up: setup  ## start the local AWS and deploy stage=local to it
 	@$(PY) -m layers.build --quiet local

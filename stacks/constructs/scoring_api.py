@@ -21,20 +21,11 @@ from constructs import Construct
 from pydantic import BaseModel
 
 from quicksilver.errors import FieldError
-from quicksilver.outcomes_api import OutcomesRequest
 from quicksilver.problem import PROBLEM_JSON, problem
-from quicksilver.request import BatchRequest, ScoreRequest
 from stacks.config import Endpoint, Stage, Throttle
 from stacks.constructs.request_model import RequestModel
 from stacks.constructs.signed_api import SignedApi, explain_signed_method
-
-_OUTCOMES = "outcomes"
-# Both verbs of scoring go to the same alias: a batch is the same decisions, by the same function version.
-_VERBS: Mapping[str, type[BaseModel]] = {
-    "score": ScoreRequest,
-    "score-batch": BatchRequest,
-    _OUTCOMES: OutcomesRequest,
-}
+from stacks.openapi.scoring_operations import OPERATIONS, OUTCOMES
 
 
 class ScoringApi(Construct):
@@ -69,10 +60,10 @@ class ScoringApi(Construct):
                     data_trace_enabled=False,
                 )
                 for endpoint in stage.endpoints
-                for verb in _VERBS
+                for verb in OPERATIONS
             },
         )
-        models = {verb: self._request_model(kind) for verb, kind in _VERBS.items()}
+        models = {verb: self._request_model(operation.body) for verb, operation in OPERATIONS.items()}
 
         v1 = self.api.root.add_resource("v1")
         resources = {endpoint.name: v1.add_resource(endpoint.name) for endpoint in stage.endpoints}
@@ -82,7 +73,7 @@ class ScoringApi(Construct):
             .add_method(
                 "POST",
                 apigateway.LambdaIntegration(
-                    outcomes if verb == _OUTCOMES else live[endpoint.name], allow_test_invoke=False
+                    outcomes if verb == OUTCOMES else live[endpoint.name], allow_test_invoke=False
                 ),
                 operation_name=f"{verb}-{endpoint.name}",
                 request_models={"application/json": models[verb]},
@@ -90,10 +81,10 @@ class ScoringApi(Construct):
                 api_key_required=True,
             )
             for endpoint in stage.endpoints
-            for verb in _VERBS
+            for verb in OPERATIONS
         }
         anything = v1.add_resource("{endpoint}")
-        unknown = [self._answer_unknown_endpoint(anything.add_resource(verb)) for verb in _VERBS]
+        unknown = [self._answer_unknown_endpoint(anything.add_resource(verb)) for verb in OPERATIONS]
         for method in (*methods.values(), *unknown):
             explain_signed_method(method)
         self.api_key = self._usage_plan(methods)
@@ -145,7 +136,7 @@ class ScoringApi(Construct):
         )
 
     def _throttle(self, endpoint: Endpoint, verb: str) -> Throttle:
-        return self._stage.outcomes_throttle if verb == _OUTCOMES else endpoint.throttle
+        return self._stage.outcomes_throttle if verb == OUTCOMES else endpoint.throttle
 
     def _usage_plan(self, methods: Mapping[tuple[str, str], apigateway.Method]) -> apigateway.IApiKey:
         key = self.api.add_api_key("Key", description=f"Quicksilver {self._stage.name}: the decision engine")
@@ -162,7 +153,7 @@ class ScoringApi(Construct):
                     method=methods[endpoint.name, verb], throttle=_settings(self._throttle(endpoint, verb))
                 )
                 for endpoint in self._stage.endpoints
-                for verb in _VERBS
+                for verb in OPERATIONS
             ],
         )
         return key

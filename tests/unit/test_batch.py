@@ -14,6 +14,7 @@ from quicksilver.edge import answer_request
 from quicksilver.errors import Unavailable
 from quicksilver.ports import FeatureKey, LogEntry
 from tests.conftest import contract_content, train
+from tests.documented_answers import documented
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ def post(bench: Bench, body: Any, path: str = "/v1/card-fraud/score-batch", **ev
     text = body if isinstance(body, str) else json.dumps(body)
     whole = {"body": text, "path": path, "requestContext": {"requestId": "r-1"}, **event}
     answer = answer_request(whole, bench.scorer, function_version="1")
-    return answer["statusCode"], json.loads(answer["body"])
+    return answer["statusCode"], json.loads(documented(answer, path)["body"])
 
 
 def without_moment(prediction: Row) -> Row:

@@ -14,6 +14,7 @@ from quicksilver.contract import Contract
 from quicksilver.edge import answer_request
 from quicksilver.ports import FeatureKey
 from tests.conftest import contract_content, train
+from tests.documented_answers import documented
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Bench
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 def post(bench: Bench, body: str | None, **event: Any) -> dict[str, Any]:
     whole = {"body": body, "path": "/v1/card-fraud/score", "requestContext": {"requestId": "r-1"}, **event}
-    return answer_request(whole, bench.scorer, function_version="1")
+    answer = answer_request(whole, bench.scorer, function_version="1")
+    return dict(documented(answer, whole["path"]))
 
 
 def test_a_scored_request_is_200_and_the_body_has_the_response_only(

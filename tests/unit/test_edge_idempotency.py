@@ -16,6 +16,8 @@ from quicksilver.idempotency import Idempotency
 from quicksilver.memory import MemoryIdempotencyStore
 from quicksilver.metrics import Metric
 from quicksilver.ports import FeatureKey, LogEntry
+from quicksilver.ports import FeatureKey
+from tests.documented_answers import documented
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Bench
@@ -53,7 +55,7 @@ def post(
     headers: dict[str, str] | None = None,
     query: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    return answer_request(
+    answer = answer_request(
         {
             "body": body if isinstance(body, str) else json.dumps(body),
             "headers": {**({} if key is None else {"Idempotency-Key": key}), **(headers or {})},
@@ -64,6 +66,7 @@ def post(
         function_version="1",
         idempotency=keys,
     )
+    return dict(documented(answer, "/v1/card-fraud/score"))
 
 
 def field(answer: dict[str, Any]) -> tuple[int, str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from quicksilver.memory import ManualClock, MemoryOutcomeStore
 from quicksilver.outcomes_api import MAX_BYTES, MAX_FAULTS, MAX_ROWS, OutcomesApi
+from tests.documented_answers import documented
 from tests.handler_process import HandlerProcess
 from tests.scripted_server import Received, Step, answer, serving
 
@@ -24,6 +26,13 @@ run = HandlerProcess(
 )
 
 
+class _Documented(OutcomesApi):
+    """Each of its answers is one of the API's document."""
+
+    def answer(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(documented(super().answer(event), str(event.get("path") or "")))
+
+
 @pytest.fixture
 def store() -> MemoryOutcomeStore:
     return MemoryOutcomeStore()
@@ -31,7 +40,7 @@ def store() -> MemoryOutcomeStore:
 
 @pytest.fixture
 def api(store: MemoryOutcomeStore) -> OutcomesApi:
-    return OutcomesApi(["card-fraud", "credit-line"], store, ManualClock(NOW_MS))
+    return _Documented(["card-fraud", "credit-line"], store, ManualClock(NOW_MS))
 
 
 def label(number: int = 1, **changes: Any) -> dict[str, Any]:

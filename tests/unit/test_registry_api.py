@@ -11,6 +11,7 @@ from quicksilver.errors import Conflict
 from quicksilver.registry_api import RegistryApi
 from quicksilver.registry_operation import MAX_BODY_BYTES
 from tests.approvals import ADA, GRACE, policy, report
+from tests.documented_answers import documented
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
@@ -36,9 +37,7 @@ class Caller:
             "body": body if isinstance(body, str) or body is None else json.dumps(body),
             "requestContext": {"requestId": "r-1", "identity": {"userArn": who}},
         }
-        answer = self._api.answer(event)
-        kind = "application/json" if answer["statusCode"] == 200 else "application/problem+json"
-        assert answer["headers"]["Content-Type"] == kind
+        answer = documented(self._api.answer(event), event["path"], method)
         return answer["statusCode"], json.loads(answer["body"])
 
 

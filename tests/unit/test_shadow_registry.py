@@ -20,6 +20,7 @@ from quicksilver.routing import Arm, Role, Route
 from quicksilver.shadow_registry import add_shadow, remove_shadow
 from tests.approvals import ADA, GRACE, bring_to_approved, policy, report
 from tests.conftest import contract_content
+from tests.documented_answers import documented
 from tests.shadows import demanding_package, reordered_package, train_on_fewer
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def test_the_api_adds_and_removes(bench: Bench, gated: str) -> None:
             "body": json.dumps({"model": gated, "reason": "Look first."}),
             "requestContext": {"requestId": "r", "identity": {"userArn": ADA}},
         }
-        answer = RegistryApi(bench.registry).answer(event)
+        answer = documented(RegistryApi(bench.registry).answer(event), event["path"])
         return answer["statusCode"], json.loads(answer["body"])
 
     status, route = post("shadows")

@@ -54,7 +54,7 @@ class Outcome(BaseModel):
     prediction_id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")] | None = None
     entity_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     label: Annotated[bool, BeforeValidator(_label)]
-    amount: Annotated[StrictInt, BeforeValidator(_amount), Field(ge=-(2**63), lt=2**63)] | None = None
+    amount: Annotated[StrictInt, Field(ge=-(2**63), lt=2**63), BeforeValidator(_amount)] | None = None
     time: Moment
     event_time: Moment | None = None
     groups: Annotated[dict[GroupName, GroupValue], Field(max_length=MAX_GROUPS)] = {}

@@ -6,7 +6,6 @@ sends it again.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Collection, Mapping
@@ -39,6 +38,15 @@ class OutcomesRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     outcomes: Annotated[list[Outcome], Field(min_length=1, max_length=MAX_ROWS)]
+
+
+class OutcomesKept(BaseModel):
+    """How many labels are in the archive now, and how many of them say that the bad thing happened."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    outcomes: int
+    bad: int
 
 
 class OutcomesApi:
@@ -75,9 +83,9 @@ class OutcomesApi:
         return {
             "statusCode": int(HTTPStatus.OK),
             "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"},
-            "body": json.dumps(
-                {"outcomes": len(outcomes), "bad": sum(outcome.label for outcome in outcomes)}
-            ),
+            "body": OutcomesKept(
+                outcomes=len(outcomes), bad=sum(outcome.label for outcome in outcomes)
+            ).model_dump_json(),
             "isBase64Encoded": False,
         }
 

@@ -31,6 +31,8 @@ FeatureValue = Annotated[Any, WithJsonSchema({"type": ["number", "string", "bool
 DEADLINE_HEADER = "X-Deadline-Ms"
 REASONS_PARAMETER = "reasons"
 IDEMPOTENCY_HEADER = "Idempotency-Key"
+IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
+MAX_DEADLINE_MS = 999_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,15 @@ def parse_asked(headers: Mapping[str, str], query: Mapping[str, str], *, with_ke
     deadline = headers.get(DEADLINE_HEADER.lower())
     if deadline is not None and not re.fullmatch(r"[1-9]\d{0,5}", deadline, re.ASCII):
         fields.append(
-            FieldError(f"headers.{DEADLINE_HEADER}", "must be a whole number of milliseconds, 1 to 999999")
+            FieldError(
+                f"headers.{DEADLINE_HEADER}",
+                f"must be a whole number of milliseconds, 1 to {MAX_DEADLINE_MS}",
+            )
         )
     key = headers.get(IDEMPOTENCY_HEADER.lower())
     if key is not None and not with_key:
         fields.append(FieldError(f"headers.{IDEMPOTENCY_HEADER}", "is not supported by this request"))
-    elif key is not None and not re.fullmatch(r"[!-~]{1,128}", key):
+    elif key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
         reason = "must be 1 to 128 printable ASCII characters without blanks"
         fields.append(FieldError(f"headers.{IDEMPOTENCY_HEADER}", reason))
     if fields:
