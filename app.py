@@ -1,4 +1,4 @@
-"""The CDK app: ``cdk synth -c stage=local|dev|staging|prod``."""
+"""The CDK app: ``cdk synth -c stage=local|dev|staging|prod``, or ``-c delivery=<owner>/<repository>``, which is in no stage."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from aws_cdk import App
 
 from stacks.checkout import name_commit
 from stacks.config import ConfigError, Stage, load_stage
+from stacks.config.delivery import Delivery, load_delivery
 from stacks.constructs.compliance import check_every_synth
 from stacks.constructs.layers import LAYERS_ROOT
 from stacks.constructs.weights import refuse_provisioned_aliases
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
+from stacks.delivery_stack import DeliveryStack
 from stacks.monitoring_stack import MonitoringStack
 from stacks.operations_stack import OperationsStack
 from stacks.policies import POLICIES_ROOT
@@ -37,12 +39,21 @@ def build(
     refuse_provisioned_aliases(app)
 
 
+def build_delivery(app: App, delivery: Delivery) -> None:
+    check_every_synth(app)
+    DeliveryStack(app, delivery=delivery)
+
+
 if __name__ == "__main__":
     app = App()
     try:
-        stage = load_stage(app.node.try_get_context("stage"))
-        build(app, stage)
-        name_commit(app, stage)
+        delivery = load_delivery(app.node.try_get_context)
+        if delivery is not None:
+            build_delivery(app, delivery)
+        else:
+            stage = load_stage(app.node.try_get_context("stage"))
+            build(app, stage)
+            name_commit(app, stage)
     except ConfigError as error:
         sys.exit(f"quicksilver: {error}")
     app.synth()
