@@ -34,7 +34,7 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 .DELETE_ON_ERROR:
 PEERS ?= fastapi flask mlserver bentoml
 
-.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-drift bench-rollback bench-size bench-train sim sim-rollout sim-experiment sim-drift soak fuzz-kernel valgrind-kernel layers synth setup up down clean lock openapi openapi-breaking
+.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-drift bench-rollback bench-size bench-train sim sim-rollout sim-experiment sim-drift soak fuzz-kernel valgrind-kernel layers synth setup up down clean lock openapi openapi-breaking assembly sbom release open-release deploy difference licences vulnerabilities audit actionlint
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -149,6 +149,53 @@ openapi: setup  ## write the APIs' documents, docs/schemas/openapi-*.json, from 
 
 openapi-breaking: setup  ## what of the APIs' documents at BASE a caller can't rely on any more (BASE=origin/main)
 	@$(PY) -m stacks.openapi.compare $(or $(BASE),origin/main)
+# What is deployed: no stage that is looked at only, and one that asks for a commit is of one.
+DEPLOYED_STAGES := $(filter-out local,$(STAGES))
+assembly: setup  ## synthesize what is deployed, every stage on AWS, from a commit; writes build/assembly/
+	@$(PY) -m layers.build --quiet arm64
+	@rm -rf build/assembly
+	@for stage in $(DEPLOYED_STAGES); do \
+		printf '\033[1massembly: stage %s\033[0m\n' $$stage; \
+		$(AT_HOME) cdk synth --quiet -c stage=$$stage --output build/assembly/$$stage || exit 1; \
+		$(VENV)/bin/cfn-lint -- build/assembly/$$stage/*.template.json || exit 1; \
+	done
+
+sbom: setup  ## write the bill of materials of what ships, as CycloneDX; build/sbom.cdx.json
+	@$(PY) -m layers.build --quiet arm64
+	@$(AT_HOME) $(PY) -m delivery.sbom
+
+# The same files give the same archive: no time, no owner, one order.
+release: assembly sbom  ## pack what is deployed with its bill of materials; writes build/release/
+	@rm -rf build/release && mkdir -p build/release && cp build/sbom.cdx.json build/release/
+	@tar --create --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --directory build assembly \
+		| gzip --no-name > build/release/quicksilver.tar.gz
+	$(SAY) 'release: build/release/quicksilver.tar.gz'
+
+REPOSITORY ?= $(GITHUB_REPOSITORY)
+open-release:  ## unpack build/release/, if this commit's deploy workflow signed it (REPOSITORY=owner/name); needs gh
+	@gh attestation verify build/release/quicksilver.tar.gz --repo '$(REPOSITORY)' \
+		--signer-workflow '$(REPOSITORY)/.github/workflows/deploy.yml' --source-digest "$$(git rev-parse HEAD)"
+	@rm -rf build/assembly && tar --extract --gzip --file build/release/quicksilver.tar.gz --directory build
+
+deploy: setup  ## deploy a stage as build/assembly/ has it, with the credentials of the environment (STAGE=dev)
+	@test -f 'build/assembly/$(STAGE)/manifest.json' || \
+		{ echo "there is no assembly of the stage '$(STAGE)'; make one with: make assembly, then make deploy STAGE=dev"; exit 1; }
+	@$(IN_VENV) cdk deploy --app 'build/assembly/$(STAGE)' --all --require-approval never --progress events
+
+difference: setup  ## compare templates: BASE=folder HEAD=folder, or HEAD=folder DEPLOYED=dev; writes build/difference/templates.md
+	@$(IN_VENV) $(PY) -m delivery.difference $(BASE) $(HEAD) $(DEPLOYED:%=--deployed %) --markdown build/difference/templates.md
+
+licences: setup  ## hold every package's licence to delivery/licences.toml; needs no network
+	@$(PY) -m layers.build --quiet arm64
+	@$(AT_HOME) $(PY) -m delivery.audit licences
+
+vulnerabilities: setup  ## look every locked version up in the databases of known vulnerabilities; fails where they don't answer
+	@$(AT_HOME) $(PY) -m delivery.audit vulnerabilities
+
+audit: licences vulnerabilities  ## licences and known vulnerabilities of everything that is locked
+
+actionlint: setup  ## check the GitHub workflows: actionlint, zizmor, shellcheck
+	@$(AT_HOME) $(PY) -m delivery.workflows
 
 up: setup  ## start the local AWS and deploy stage=local to it
 	@$(PY) -m layers.build --quiet local

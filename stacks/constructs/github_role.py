@@ -12,7 +12,7 @@ AUDIENCE = "sts.amazonaws.com"
 
 
 class GitHubRole(Construct):
-    """Only a token for AWS whose subject is, letter for letter, one of ``subjects`` takes it, for an hour.
+    """Only a token for AWS whose subject is, letter for letter, one of ``subjects`` takes it, for an hour or the given hours.
 
     A pattern in a subject is how other repositories and branches slip in, so there is none. What the role may do is
     one managed policy, and nothing else.
@@ -28,6 +28,7 @@ class GitHubRole(Construct):
         description: str,
         subjects: Sequence[str],
         statements: Sequence[iam.PolicyStatement],
+        hours: int = 1,
     ) -> None:
         super().__init__(scope, id)
         role = iam.Role(
@@ -35,7 +36,7 @@ class GitHubRole(Construct):
             "Role",
             role_name=name,
             description=description,
-            max_session_duration=Duration.hours(1),
+            max_session_duration=Duration.hours(hours),
             assumed_by=iam.WebIdentityPrincipal(
                 provider_arn,
                 {"StringEquals": {f"{ISSUER}:aud": AUDIENCE, f"{ISSUER}:sub": list(subjects)}},

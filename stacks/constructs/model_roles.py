@@ -86,6 +86,8 @@ class ModelRoles(Construct):
                 description=f"Quicksilver {stage}: {does}",
                 subjects=[f"repo:{repository}:{subject}" for subject in subjects],
                 statements=[self._describe(), *statements, self._leave_to_people()],
+                # A rollout is watched for as long as GitHub lets a job run.
+                hours=6 if step == "rollout" else 1,
             )
             self._explain(role, statements)
 

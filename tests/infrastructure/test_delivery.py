@@ -138,7 +138,7 @@ def test_a_role_is_taken_by_the_one_repository_and_environment_alone(
         assert audience == ("token.actions.githubusercontent.com:aud", "sts.amazonaws.com")
         assert subject[0] == "token.actions.githubusercontent.com:sub"
         trusted[name] = subject[1]
-        assert role["MaxSessionDuration"] == 3600
+        assert role["MaxSessionDuration"] == (6 if name.endswith("-rollout") else 1) * 3600
     assert trusted == {
         "quicksilver-diff": ["repo:acme/quicksilver:pull_request", "repo:acme/quicksilver:environment:diff"],
         f"quicksilver-{stage}-deploy": [f"repo:acme/quicksilver:environment:{stage}"],
