@@ -114,7 +114,7 @@ class ControlStack(Stack):
             reason="Each contract is an object named by its fingerprint, written by whoever registers a model version of it first.",
         )
         function.allow(["kms:GenerateDataKey"], data.predictions_key.key_arn)
-        function.allow(["kms:Sign", "kms:Verify"], data.signing_key.key_arn)
+        function.allow(["kms:Sign"], data.signing_key.key_arn)
 
     def _rollup(self, stage: Stage, data: DataStack, layers: Layers, policies_root: Path) -> None:
         function = Function(

@@ -16,7 +16,6 @@ from aws_cdk import (
     aws_codedeploy as codedeploy,
     aws_events as events,
     aws_events_targets as targets,
-    aws_iam as iam,
     aws_lambda as lambda_,
 )
 from constructs import Construct
@@ -28,7 +27,7 @@ from stacks.constructs.count_alarms import ENDPOINT, CountAlarms
 from stacks.constructs.function import Function
 from stacks.constructs.layers import LAYERS_ROOT, LEAN, Layers
 from stacks.constructs.live_alias import CodeRelease, LiveAlias
-from stacks.constructs.object_access import allow_objects
+from stacks.constructs.object_access import allow_listing, allow_objects
 from stacks.constructs.prediction_archive import PredictionArchive
 from stacks.constructs.scoring_api import ScoringApi
 from stacks.constructs.warm_environments import WarmEnvironments
@@ -223,18 +222,13 @@ class ScoringStack(Stack):
         )
         allow_objects(
             function.own_role,
+            # What is left of a batch takes its place.
             actions=["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
             bucket=data.archive,
             prefix=UNDELIVERED_PREFIX,
             reason="It takes back whatever any endpoint left here, removes what was delivered, and leaves of a batch what was not.",
         )
-        function.add_to_role_policy(
-            iam.PolicyStatement(
-                actions=["s3:ListBucket"],
-                resources=[data.archive.bucket_arn],
-                conditions={"StringLike": {"s3:prefix": f"{UNDELIVERED_PREFIX}*"}},
-            )
-        )
+        allow_listing(function.own_role, bucket=data.archive, prefixes=[UNDELIVERED_PREFIX])
         function.allow(["kinesis:PutRecords"], data.predictions.stream_arn)
         function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.predictions_key.key_arn)
         events.Rule(

@@ -79,7 +79,7 @@ class Drift(Construct):
             timeout=Duration.minutes(15),
         )
         allow_judging(function, data, PREDICTIONS_PREFIX)
-        function.allow(["dynamodb:GetItem", "dynamodb:Query"], data.registry.table_arn)
+        function.allow(["dynamodb:GetItem"], data.registry.table_arn)
         function.allow(["dynamodb:Query"], data.rollup.table_arn)
         allow_telling(function, data, control)
         allow_engine(function, stage, data)

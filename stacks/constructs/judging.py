@@ -12,7 +12,7 @@ from stacks.config import Stage
 from stacks.constructs.artefact_bucket import PACKAGES
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.function import Function
-from stacks.constructs.object_access import allow_objects, finding_resource
+from stacks.constructs.object_access import allow_listing, allow_objects, finding_resource
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
 
@@ -64,14 +64,8 @@ def allow_judging(function: Function, data: DataStack, *archived: str) -> None:
         prefix=PACKAGES,
         reason="Any model version may have answered, and packages are stored by their SHA-256.",
     )
-    function.add_to_role_policy(
-        iam.PolicyStatement(
-            actions=["s3:ListBucket"],
-            resources=[data.archive.bucket_arn],
-            conditions={
-                "StringLike": {"s3:prefix": [f"{prefix}*" for prefix in (*archived, MONITORING_PREFIX)]}
-            },
-        )
+    allow_listing(
+        function.own_role, bucket=data.archive, prefixes=(*archived, MONITORING_PREFIX), tells_absence=True
     )
     function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.predictions_key.key_arn)
 

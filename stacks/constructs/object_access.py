@@ -30,6 +30,27 @@ def allow_objects(
     )
 
 
+def allow_listing(
+    role: iam.Role, *, bucket: s3.IBucket, prefixes: Sequence[str], tells_absence: bool = False
+) -> None:
+    """Let a role list what is under ``prefixes``.
+
+    With ``tells_absence``, S3 also tells it an absent object from one that it may not read. A request for an object has no
+    prefix, so the condition has to hold without one: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    """
+    role.add_to_policy(
+        iam.PolicyStatement(
+            actions=["s3:ListBucket"],
+            resources=[bucket.bucket_arn],
+            conditions={
+                "StringLikeIfExists" if tells_absence else "StringLike": {
+                    "s3:prefix": [f"{prefix}*" for prefix in prefixes]
+                }
+            },
+        )
+    )
+
+
 def finding_resource(value: Any) -> str:
     """A resolved ARN as cdk-nag writes it in a finding: the parts of a join in a row, an import by its export's name."""
     match value:

@@ -6,6 +6,8 @@ paths of each endpoint: it can register, hand in evidence and add a shadow, and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import Duration, Stack, aws_iam as iam
 from constructs import Construct
 
@@ -18,7 +20,7 @@ from stacks.constructs.compliance import acknowledge
 from stacks.constructs.function import Function
 from stacks.constructs.judging import allow_engine, engine_settings
 from stacks.constructs.layers import Layers
-from stacks.constructs.object_access import allow_objects, finding_resource
+from stacks.constructs.object_access import allow_listing, allow_objects, finding_resource
 from stacks.constructs.registry_api import RegistryApi
 from stacks.data_stack import DataStack
 
@@ -65,6 +67,7 @@ class RetrainingFunctions(Construct):
             settings={"drift_policies": policies, **engine_settings(self._stage, self._data)},
             memory_mib=3_008,
             storage_mib=10_240,
+            lists=(_EXECUTIONS, PREDICTIONS_PREFIX, OUTCOMES_PREFIX),
         )
         role = function.own_role
         for prefix in (PREDICTIONS_PREFIX, OUTCOMES_PREFIX):
@@ -154,8 +157,9 @@ class RetrainingFunctions(Construct):
         settings: dict[str, str],
         memory_mib: int,
         storage_mib: int | None = None,
+        lists: Sequence[str] = (),
     ) -> Function:
-        """A function of the machine: it reads requests, and works under the archive's key."""
+        """A function of the machine, which also ``lists`` what is under these prefixes: it reads requests, and works under the archive's key."""
         function = Function(
             self,
             id,
@@ -180,15 +184,18 @@ class RetrainingFunctions(Construct):
             _REQUESTS,
             "A request is an object named by its id; it is only read.",
         )
-        # Without it S3 says of an absent object that it may not be read.
-        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-        function.allow(["s3:ListBucket"], self._data.archive.bucket_arn)
+        allow_listing(
+            function.own_role,
+            bucket=self._data.archive,
+            prefixes=(_REQUESTS, TRAINING_PREFIX, *lists),
+            tells_absence=True,
+        )
         function.allow(["kms:Decrypt", "kms:GenerateDataKey"], self._data.predictions_key.key_arn)
         return function
 
     def _allow_champion(self, function: Function) -> None:
         """Let a function read what the champion is, and its package."""
-        function.allow(["dynamodb:GetItem", "dynamodb:Query"], self._data.registry.table_arn)
+        function.allow(["dynamodb:GetItem"], self._data.registry.table_arn)
         function.allow(["kms:Decrypt"], self._data.models_key.key_arn)
         allow_objects(
             function.own_role,

@@ -77,7 +77,7 @@ def test_it_lists_nothing_of_the_archive_but_what_it_reads(every_stage: Synthesi
         for role, statement in statements(every_stage)
         if role[:-8] == ROLE and "s3:ListBucket" in statement["Action"]
     ]
-    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["predictions/*", "monitoring/*"]}}
+    assert listing["Condition"] == {"StringLikeIfExists": {"s3:prefix": ["predictions/*", "monitoring/*"]}}
 
 
 def test_it_asks_athena_in_its_own_workgroup_and_database_alone(every_stage: Synthesized) -> None:

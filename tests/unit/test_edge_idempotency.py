@@ -16,7 +16,6 @@ from quicksilver.idempotency import Idempotency
 from quicksilver.memory import MemoryIdempotencyStore
 from quicksilver.metrics import Metric
 from quicksilver.ports import FeatureKey, LogEntry
-from quicksilver.ports import FeatureKey
 from tests.documented_answers import documented
 
 if TYPE_CHECKING:
