@@ -43,13 +43,19 @@ class ManualClock:
 
 
 class MemoryMetrics:
-    """Counts, by name."""
+    """Counts, by name, and those of arms by endpoint and arm."""
 
     def __init__(self) -> None:
         self.counts: dict[Metric, int] = {}
+        self.arms: dict[tuple[str, str], dict[Metric, int]] = {}
 
     def count(self, name: Metric, value: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + value
+
+    def count_arm(self, endpoint: str, arm: str, counts: Mapping[Metric, int]) -> None:
+        counted = self.arms.setdefault((endpoint, arm), {})
+        for name, value in counts.items():
+            counted[name] = counted.get(name, 0) + value
 
 
 class MemoryFeatureStore:

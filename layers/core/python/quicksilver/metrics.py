@@ -45,6 +45,15 @@ class Metric(StrEnum):
     ROLLUP_RECORDS_TOO_LATE = (
         "RollupRecordsTooLate"  # of periods whose identities are no longer kept, and in no count
     )
+    ARM_DECISIONS = (
+        "ArmDecisions"  # counted by the rollup of an arm: with the dimension ``arm`` beside these two
+    )
+    ARM_ERRORS = (
+        "ArmErrors"  # of these, answered by another model version than the arm's; in none of what follows
+    )
+    ARM_DEGRADED = "ArmDegraded"
+    ARM_APPROVED = "ArmApproved"  # scored below the endpoint's cut-off
+    ARM_SCORE_SUM = "ArmScoreSum"  # scores added up, in basis points: 10,000 is a score of 1
     SHADOWS_SCORED = "ShadowsScored"  # scores by shadows, one for each of them and each record
     SHADOWS_NOT_SCORED = "ShadowsNotScored"  # a shadow gave no score; the archive says why
     SHADOW_RECORDS_SKIPPED = (
@@ -67,3 +76,14 @@ class Metric(StrEnum):
         "RetrainTriggerFailed"  # endpoints of which nobody could decide whether to retrain
     )
     ANNOUNCEMENTS_FAILED = "AnnouncementsFailed"  # endpoints whose history could not be announced to its end
+
+
+ARM_METRICS = (
+    Metric.ARM_DECISIONS,
+    Metric.ARM_ERRORS,
+    Metric.ARM_DEGRADED,
+    Metric.ARM_APPROVED,
+    Metric.ARM_SCORE_SUM,
+)
+"""What is counted by arm. An arm goes by its role, the holdout apart, and never by its model version: CloudWatch bills a series
+for each value of a dimension, and every release would bring new ones. The archive has them by model version."""

@@ -39,6 +39,12 @@ class Metrics(Protocol):
     def count(self, name: Metric, value: int = 1) -> None: ...
 
 
+class ArmMetrics(Metrics, Protocol):
+    """Where counts of arms go too."""
+
+    def count_arm(self, endpoint: str, arm: str, counts: Mapping[Metric, int]) -> None: ...
+
+
 class InvocationEvents(Protocol):
     """How the platform tells an extension of invocations: each is asked for, then received."""
 

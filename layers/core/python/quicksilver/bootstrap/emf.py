@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 from aws_lambda_powertools import Metrics as PowertoolsMetrics
-from aws_lambda_powertools.metrics import MetricUnit, single_metric
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit, single_metric
 
 from quicksilver.metrics import Metric
 
 
 class EmfMetrics:
-    """Counts as CloudWatch embedded metrics, one line a flush, with the endpoint as dimension.
+    """Counts as CloudWatch embedded metrics, one line a flush, with the endpoint as dimension, and one for each arm counted.
 
     Requests and the work after them count from two threads, and Powertools' set of metrics is made for one.
     """
@@ -21,6 +22,7 @@ class EmfMetrics:
         self._metrics = PowertoolsMetrics()
         self._endpoint = endpoint
         self._function_version = function_version
+        self._arms: dict[tuple[str, str], dict[Metric, int]] = {}
         if endpoint:
             self._metrics.set_default_dimensions(endpoint=endpoint)
 
@@ -35,8 +37,22 @@ class EmfMetrics:
             else:
                 self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
 
+    def count_arm(self, endpoint: str, arm: str, counts: Mapping[Metric, int]) -> None:
+        with self._lock:
+            counted = self._arms.setdefault((endpoint, arm), {})
+            for name, value in counts.items():
+                counted[name] = counted.get(name, 0) + value
+
     def flush(self) -> None:
         with self._lock:
+            for (endpoint, arm), counts in self._arms.items():
+                line = EphemeralMetrics()
+                line.add_dimension("endpoint", endpoint)
+                line.add_dimension("arm", arm)
+                for name, value in counts.items():
+                    line.add_metric(name=name, unit=MetricUnit.Count, value=value)
+                line.flush_metrics()
+            self._arms = {}
             # A run that counted nothing has nothing to say; Powertools would warn of an empty set.
             if self._metrics.metric_set:
                 self._metrics.flush_metrics()

@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 
 from quicksilver.errors import Conflict, FieldError, InvalidInput, Unavailable
 from quicksilver.metrics import Metric
-from quicksilver.ports import Clock, Metrics, RollupStore
+from quicksilver.ports import ArmMetrics, Clock, RollupStore
 from quicksilver.rollup.record import Counted, count, read_record
+from quicksilver.rollup.telling import tell_arms
 from quicksilver.rollup_counts import LaneKey, merged
 from quicksilver.stream_event import StreamRecord
 
@@ -58,7 +59,7 @@ class Fold:
 
     store: RollupStore
     clock: Clock
-    metrics: Metrics
+    metrics: ArmMetrics
     pause: Callable[[int], None]
     cutoffs: Mapping[str, float]
     period_seconds: int
@@ -124,7 +125,8 @@ class Fold:
             if len(recent) >= self.page_identities:
                 self.store.put_page(lane)
                 recent, paged = frozenset(), paged + 1
-            counts = count((records[identity] for identity in new), self.cutoffs[key.endpoint])
+            counted = [records[identity] for identity in new]
+            counts = count(counted, self.cutoffs[key.endpoint])
             try:
                 self.store.put_lane(
                     replace(
@@ -139,5 +141,6 @@ class Fold:
             except Conflict:
                 self.pause(attempt)
                 continue
+            tell_arms(counted, counts, self.metrics)
             return len(new)
         raise Unavailable(f"A lane of {key.endpoint} is contended: its batch has to come again.")
