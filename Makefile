@@ -34,7 +34,7 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 .DELETE_ON_ERROR:
 PEERS ?= fastapi flask mlserver bentoml
 
-.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-drift bench-rollback bench-size bench-train sim sim-rollout sim-experiment sim-drift soak fuzz-kernel valgrind-kernel layers synth setup up down clean lock openapi openapi-breaking assembly sbom release open-release deploy difference licences vulnerabilities audit actionlint
+.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-drift bench-rollback bench-size bench-train sim sim-rollout sim-experiment sim-drift soak fuzz-kernel valgrind-kernel layers synth setup up down clean lock openapi openapi-breaking assembly sbom release open-release deploy difference licences vulnerabilities audit actionlint cost
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -196,6 +196,8 @@ audit: licences vulnerabilities  ## licences and known vulnerabilities of everyt
 
 actionlint: setup  ## check the GitHub workflows: actionlint, zizmor, shellcheck
 	@$(AT_HOME) $(PY) -m delivery.workflows
+cost: synth  ## price the stages by their templates; writes the figures of docs/cost.md
+	@$(AT_HOME) $(PY) -m bench.cost_page
 
 up: setup  ## start the local AWS and deploy stage=local to it
 	@$(PY) -m layers.build --quiet local

@@ -11,6 +11,7 @@ LEFT_OUT = (
     "quicksilver/cli/*",
     "quicksilver/local/*",
     "quicksilver/contract_draft.py",
+    "quicksilver/cost/*",
     "quicksilver/experiment/*",
     "quicksilver/gates/render.py",
     "quicksilver/model_card.py",

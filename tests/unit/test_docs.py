@@ -40,7 +40,7 @@ def commands(group: TyperGroup, words: tuple[str, ...] = ()) -> Iterator[tuple[s
         path = (*words, name)
         if isinstance(command, TyperGroup):
             yield from commands(command, path)
-        else:
+        if not isinstance(command, TyperGroup) or command.invoke_without_command:
             yield " ".join(path), command
 
 
@@ -60,7 +60,7 @@ def examples() -> list[str]:
 def parsed(line: str) -> tuple[str, dict[str, Any]]:
     """The command of a line and its arguments, as the command line itself understands them."""
     words = shlex.split(line.removeprefix("quicksilver "), comments=True)
-    depth = 2 if words[0] in FAMILIES else 1
+    depth = 2 if " ".join(words[:2]) in COMMANDS else 1
     name = " ".join(words[:depth])
     return name, COMMANDS[name].make_context(name, words[depth:]).params
 
@@ -91,7 +91,7 @@ def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
 def test_every_command_that_a_page_names_exists(page: Path) -> None:
     for words in named(page, QUICKSILVER):
         first, _, rest = words.partition(" ")
-        command = f"{first} {rest.partition(' ')[0]}" if first in FAMILIES else first
+        command = f"{first} {rest.partition(' ')[0]}" if first in FAMILIES and rest else first
         assert command in COMMANDS, f"quicksilver {words}"
 
 

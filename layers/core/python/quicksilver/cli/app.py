@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from quicksilver.cli import (
+    cost,
     drift,
     experiment,
     invoke,
@@ -42,6 +43,7 @@ app.add_typer(performance.app, name="performance")
 app.add_typer(retrain.app, name="retrain")
 app.add_typer(registry.app, name="registry")
 app.add_typer(rollup.app, name="rollup")
+app.add_typer(cost.app, name="cost")
 app.add_typer(local.app, name="local")
 
 
