@@ -16,40 +16,17 @@ from pydantic_settings import BaseSettings
 from layers.provenance import MARKER
 from quicksilver.gates.policy import Policy
 from quicksilver.settings import (
-    CandidateSettings,
-    DriftSettings,
+    SETTINGS,
     Engine,
-    OutcomesSettings,
     PerformanceSettings,
-    RedeliverSettings,
     RegistrySettings,
-    RolloutSettings,
-    RollupSettings,
     ScoreSettings,
-    ShadowSettings,
-    TrainingSetSettings,
-    TrainSettings,
 )
 from stacks.config import GATEWAY_TIMEOUT_SECONDS, ONE_VCPU_MIB, Endpoint, load_stage
 from stacks.constructs.layers import BUILT
 from tests.infrastructure.conftest import ROOT, Synthesized, synthesize, told_policy
 
 PREFIX = "QUICKSILVER_"
-SETTINGS: Mapping[str, type[BaseSettings]] = {
-    "drift": DriftSettings,
-    "candidate": CandidateSettings,
-    "outcomes": OutcomesSettings,
-    "performance": PerformanceSettings,
-    "redeliver": RedeliverSettings,
-    "registry": RegistrySettings,
-    "rollout": RolloutSettings,
-    "rollup": RollupSettings,
-    "shadow": ShadowSettings,
-    "train": TrainSettings,
-    "training-set": TrainingSetSettings,
-}
-"""By function; every other function scores."""
-
 IN_NO_LAYER = {"lightgbm", "pandas", "pyarrow", "rich", "scipy", "shap", "sklearn", "typer"}
 
 

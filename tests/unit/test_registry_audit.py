@@ -12,7 +12,7 @@ from quicksilver.history import GENESIS, Action, Entry, Head, chain_breaks
 from quicksilver.memory import MemorySigner
 from quicksilver.model_version import Approval, State
 from quicksilver.package import MODEL
-from quicksilver.registry_audit import Audit, audit
+from quicksilver.registry_audit import Audit, audit, audit_end
 
 if TYPE_CHECKING:
     from quicksilver.package import Package
@@ -116,6 +116,73 @@ def test_tampering_is_found_and_named(
 ) -> None:
     tamper(bench, package)
     assert [found for found in run(bench).findings if finding in found], run(bench).findings
+
+
+def run_at_the_end(bench: Bench, last: int = 50) -> Audit:
+    return audit_end(
+        "card-fraud", last, registry=bench.registry_store, artifacts=bench.artifacts, signer=bench.signer
+    )
+
+
+def lose_the_head(bench: Bench, _: Package) -> None:
+    del bench.registry_store._heads["card-fraud"]
+
+
+def lose_the_model_version(bench: Bench, _: Package) -> None:
+    del bench.registry_store._models["card-fraud"][1]
+
+
+def lose_the_package(bench: Bench, package: Package) -> None:
+    del bench.artifacts.files[package.sha256, MODEL]
+
+
+def lose_the_route(bench: Bench, _: Package) -> None:
+    bench.registry_store._routes["card-fraud"].clear()
+
+
+@pytest.mark.parametrize("last", [2, 50])
+def test_the_end_of_an_untouched_registry_holds_and_is_bounded(
+    bench: Bench, second_package: Package, last: int
+) -> None:
+    bench.put_champion(second_package)
+    result = run_at_the_end(bench, last)
+    assert result.holds, result.findings
+    assert (result.entries, result.model_versions, result.routes, result.signatures) == (
+        min(last, 8),
+        1,
+        1,
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("tamper", "finding"),
+    [
+        (alter_an_entry, "entry 3 does not follow the entry before it"),
+        (remove_an_entry, "entry 3 is missing"),
+        (cut_the_history, "the registry's head names entry 4"),
+        (alter_a_model, "The package is altered: model.txt"),
+        (lose_the_package, "model.txt"),
+        (forge_a_state, "card-fraud@1 answers and is retired"),
+        (forge_a_signature, "its approval's signature does not verify"),
+        (lose_the_head, "the registry has a history and no head"),
+        (lose_the_model_version, "card-fraud@1 is on the route and not in the registry"),
+        (lose_the_route, "the current route is none, and the registry's head names 1"),
+    ],
+)
+def test_what_is_wrong_at_the_end_is_found_and_named(
+    bench: Bench, package: Package, tamper: Callable[[Bench, Package], None], finding: str
+) -> None:
+    tamper(bench, package)
+    found = run_at_the_end(bench).findings
+    assert [sentence for sentence in found if finding in sentence], found
+
+
+def test_what_is_older_than_the_end_is_the_whole_audits(bench: Bench, package: Package) -> None:
+    entries = bench.registry_store._entries["card-fraud"]
+    entries[0] = entries[0].model_copy(update={"who": "arn:aws:iam::000000000000:user/mallory"})
+    assert run_at_the_end(bench, last=2).holds
+    assert not run(bench).holds
 
 
 def chain(n: int) -> list[Entry]:

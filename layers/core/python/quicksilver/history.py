@@ -87,10 +87,13 @@ class Head(BaseModel):
         )
 
 
-def chain_breaks(entries: Iterable[Entry], head: Head) -> list[str]:
-    """Every place where entries, from the first on, are not a chain that ends in ``head``; none means it holds."""
+def chain_breaks(entries: Iterable[Entry], head: Head, *, after: Entry | None = None) -> list[str]:
+    """Every place where entries, from the first on, are not a chain that ends in ``head``; none means it holds.
+
+    With ``after``, an entry that is taken on trust, they are those that follow it.
+    """
     breaks = []
-    previous, number, at = GENESIS, 0, ""
+    previous, number, at = (after.sha256, after.number, after.at) if after else (GENESIS, 0, "")
     for entry in entries:
         if entry.number != number + 1:
             breaks.append(f"entry {number + 1} is missing: entry {entry.number} follows entry {number}")

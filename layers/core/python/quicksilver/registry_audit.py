@@ -14,7 +14,7 @@ from quicksilver.history import Action, Entry, chain_breaks
 from quicksilver.model_version import ModelVersion, State
 from quicksilver.package import open_package, sha256_hex
 from quicksilver.ports import ArtifactStore, EvidenceStore, RegistryStore, Signer
-from quicksilver.routing import Route
+from quicksilver.routing import Role, Route
 
 _PAGE = 100
 
@@ -87,6 +87,56 @@ def audit(
     return result
 
 
+def audit_end(
+    endpoint: str,
+    last: int,
+    *,
+    registry: RegistryStore,
+    artifacts: ArtifactStore,
+    signer: Signer,
+) -> Audit:
+    """Check where one endpoint's registry stands now, in a bounded number of reads: its ``last`` entries (at most a page),
+    its current route, and that each model version on it has its bytes and may be there.
+
+    What is older is ``audit``'s. Raises ``Unavailable`` where a store cannot be read.
+    """
+    result = Audit(endpoint)
+    head = registry.head(endpoint)
+    before = max(head.history - min(last, _PAGE - 1), 0)
+    page = registry.history(endpoint, after=max(before - 1, 0), limit=_PAGE)
+    # Somebody may have gone on since the head was read.
+    entries = [entry for entry in page if entry.number <= head.history]
+    trusted = entries.pop(0) if before and entries else None
+    result.entries = len(entries)
+    result.findings += chain_breaks(entries, head, after=trusted)
+    if page and not head.history:
+        result.findings.append("the registry has a history and no head")
+
+    route = registry.current_route(endpoint)
+    if (route.number if route else 0) != head.route:
+        result.findings.append(
+            f"the current route is {route.number if route else 'none'}, and the registry's head names {head.route}"
+        )
+    if route is None:
+        return result
+    result.routes = 1
+    for arm in route.arms:
+        model = registry.model_version(endpoint, int(arm.model.rpartition("@")[2]))
+        if model is None:
+            result.findings.append(f"{arm.model} is on the route and not in the registry")
+            continue
+        result.model_versions += 1
+        if model.package_sha256 != arm.package_sha256:
+            result.findings.append(f"{arm.model} is on the route with other bytes than it is registered with")
+        result.findings += _package_findings(model, artifacts)
+        if model.approval:
+            result.signatures += 1
+            result.findings += _signature_findings(model, signer)
+        if arm.role is not Role.SHADOW and (model.approval is None or model.state is not State.APPROVED):
+            result.findings.append(f"{arm.model} answers and is {model.state.value}")
+    return result
+
+
 def _all(page: Callable[[int], Sequence[Entry] | Sequence[ModelVersion] | Sequence[Route]]) -> Iterator:  # type: ignore[type-arg]
     after = 0
     while items := page(after):
@@ -101,12 +151,7 @@ def _model_findings(
         yield f"{model.name} is in the registry and not in the history"
     elif _STATES[last.action] is not model.state:
         yield f"{model.name} is {model.state.value}, and its history says {_STATES[last.action].value}"
-    try:
-        package = open_package(lambda name: artifacts.get(model.package_sha256, name), model.package_sha256)
-        if package.contract.fingerprint != model.fingerprint:
-            yield f"{model.name} has another fingerprint than its contract"
-    except QuicksilverError as error:
-        yield f"{model.name}: {error}"
+    yield from _package_findings(model, artifacts)
     if model.evidence_sha256:
         try:
             if sha256_hex(evidence.get_evidence(model.evidence_sha256)) != model.evidence_sha256:
@@ -115,11 +160,19 @@ def _model_findings(
             yield f"{model.name}: {error}"
 
 
+def _package_findings(model: ModelVersion, artifacts: ArtifactStore) -> Iterator[str]:
+    try:
+        package = open_package(lambda name: artifacts.get(model.package_sha256, name), model.package_sha256)
+        if package.contract.fingerprint != model.fingerprint:
+            yield f"{model.name} has another fingerprint than its contract"
+    except QuicksilverError as error:
+        yield f"{model.name}: {error}"
+
+
 def _approval_findings(model: ModelVersion, entries: Sequence[Entry], signer: Signer) -> Iterator[str]:
     approval = model.approval
     assert approval is not None  # noqa: S101 - asked for only where there is one
-    if not signer.verify(approval.digest, approval.signature_bytes):
-        yield f"{model.name}: its approval's signature does not verify"
+    yield from _signature_findings(model, signer)
     if (approval.package_sha256, approval.evidence_sha256) != (model.package_sha256, model.evidence_sha256):
         yield f"{model.name}: its approval is of other bytes or other evidence"
     if approval.approver == model.author:
@@ -127,6 +180,12 @@ def _approval_findings(model: ModelVersion, entries: Sequence[Entry], signer: Si
     entry = next((e for e in entries if e.action is Action.APPROVED and e.subject == model.name), None)
     if entry is None or entry.details.get("signature") != approval.signature:
         yield f"{model.name}: its approval is not the one in the history"
+
+
+def _signature_findings(model: ModelVersion, signer: Signer) -> Iterator[str]:
+    approval = model.approval
+    if approval is not None and not signer.verify(approval.digest, approval.signature_bytes):
+        yield f"{model.name}: its approval's signature does not verify"
 
 
 def _route_findings(

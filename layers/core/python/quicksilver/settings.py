@@ -6,6 +6,7 @@ model: a function that starts is a function that is configured.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -243,3 +244,19 @@ class CandidateSettings(BaseSettings):
     registry_api_url: Name
     policies: Annotated[dict[EndpointName, Policy], Field(min_length=1)]
     """What a model package must show, by endpoint: ``policies/<endpoint>.toml`` as they were at synth."""
+
+
+SETTINGS: Mapping[str, type[BaseSettings]] = {
+    "drift": DriftSettings,
+    "candidate": CandidateSettings,
+    "outcomes": OutcomesSettings,
+    "performance": PerformanceSettings,
+    "redeliver": RedeliverSettings,
+    "registry": RegistrySettings,
+    "rollout": RolloutSettings,
+    "rollup": RollupSettings,
+    "shadow": ShadowSettings,
+    "train": TrainSettings,
+    "training-set": TrainingSetSettings,
+}
+"""By function, as it is named after ``quicksilver-<stage>-``; ``score-<endpoint>`` has ``ScoreSettings``."""

@@ -25,11 +25,13 @@ from quicksilver.aws.dynamodb_features import DynamoDBFeatureStore
 from quicksilver.aws.dynamodb_registry import DynamoDBRegistryStore
 from quicksilver.aws.dynamodb_rollup import DynamoDBRollupStore
 from quicksilver.aws.kms_signer import KmsSigner
+from quicksilver.aws.probed_api import ProbedApi
 from quicksilver.aws.registry_client import RegistryClient
 from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_monitoring import S3MonitoringStore
 from quicksilver.aws.s3_outcomes import S3OutcomeStore
+from quicksilver.aws.stage_reader import STACKS, AwsStageReader
 from quicksilver.aws.stepfunctions_executions import StepFunctionsExecutions
 from quicksilver.aws.system import SystemClock, pause
 from quicksilver.drift_policy import DriftPolicy
@@ -85,7 +87,7 @@ class DeployedStage:
         """The outputs of the stage's stacks. Raises ``NotFound`` where it is not deployed."""
         cloudformation = self.client("cloudformation")
         found: dict[str, str] = {}
-        for stack in ("data", "scoring", "control", "monitoring"):
+        for stack in STACKS:
             name = f"quicksilver-{self.stage}-{stack}"
             try:
                 (description,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
@@ -155,9 +157,28 @@ class DeployedStage:
             registry=self.registry_store,
             artifacts=self.artifacts,
             evidence=self.artifacts,
-            signer=KmsSigner(self.client("kms"), self.outputs["SigningKey"]),
+            signer=self.signer,
             progress=progress,
         )
+
+    @cached_property
+    def signer(self) -> KmsSigner:
+        """Checks signatures of approvals. The registry function alone may sign."""
+        return KmsSigner(self.client("kms"), self.outputs["SigningKey"])
+
+    @property
+    def reader(self) -> AwsStageReader:
+        """How the stage's resources are."""
+        return AwsStageReader(self.stage, self.client, emulated=self.endpoint_url is not None)
+
+    def probed_api(self) -> ProbedApi:
+        """The scoring API as a stranger and a caller find it."""
+        credentials, region = self.session.get_credentials(), self.session.region_name
+
+        def client(keyed: bool) -> ApiClient:
+            return ApiClient(self.api_url, credentials, region, api_key=self.api_key if keyed else None)
+
+        return ProbedApi(self.api_url, client)
 
     @cached_property
     def features(self) -> DynamoDBFeatureStore:

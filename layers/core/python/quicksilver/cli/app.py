@@ -6,6 +6,7 @@ import typer
 
 from quicksilver.cli import (
     cost,
+    doctor,
     drift,
     experiment,
     invoke,
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command(epilog=score.EXAMPLE)(score.score)
 app.command(epilog=invoke.EXAMPLE)(invoke.invoke)
 app.command(epilog=query.EXAMPLE)(query.query)
+app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 app.add_typer(model.app, name="model")
 app.add_typer(route.app, name="route")
 app.add_typer(shadow.app, name="shadow")
