@@ -81,7 +81,7 @@ FUNCTION = FunctionState("Active", "Successful", "2026-11-26T00:00:00.000Z")
         (FUNCTION, ["ok"]),
         (replace(FUNCTION, state="Inactive"), ["ok"]),
         (replace(FUNCTION, state="Failed", reason="ENI gone"), ["fail"]),
-        (replace(FUNCTION, state="Pending", last_update="InProgress"), ["fail", "fail"]),
+        (replace(FUNCTION, state="Pending", last_update="InProgress"), ["warn", "warn"]),
         (replace(FUNCTION, last_update="Failed"), ["fail"]),
     ],
 )

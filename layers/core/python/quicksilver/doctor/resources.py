@@ -59,9 +59,11 @@ def function(service: str, resource: Resource, seen: FunctionState) -> Iterator[
     problems = []
     why = f" ({seen.reason})" if seen.reason else ""
     if seen.state not in ("Active", "Inactive"):  # Lambda takes resources from what is idle for weeks
-        problems.append(Problem(f"Its state is {seen.state}{why}.", _look_at(resource)))
+        health = Health.WARN if seen.state == "Pending" else Health.FAIL
+        problems.append(Problem(f"Its state is {seen.state}{why}.", _look_at(resource), health))
     if seen.last_update != "Successful":
-        problems.append(Problem(f"Its last update is {seen.last_update}{why}.", _look_at(resource)))
+        health = Health.WARN if seen.last_update == "InProgress" else Health.FAIL
+        problems.append(Problem(f"Its last update is {seen.last_update}{why}.", _look_at(resource), health))
     yield from found("functions", service, f"{seen.state}, updated {seen.modified}", problems)
 
 
