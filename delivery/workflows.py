@@ -88,7 +88,6 @@ def _run(root: Path, *words: str | Path) -> str:
         words,
         cwd=root,
         env=os.environ | {"PATH": path},
-        input=given,
         capture_output=True,
         text=True,
         check=False,
