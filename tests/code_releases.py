@@ -9,9 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from quicksilver.code_release import CHECK
+from quicksilver.code_release.after_traffic import AfterTraffic
 from quicksilver.code_release.answering import CheckedFunction
 from quicksilver.code_release.before_traffic import BeforeTraffic
-from quicksilver.code_release.deployment import Deployment, HookEvent
+from quicksilver.code_release.deployment import Deployment, HookEvent, Releases
+from quicksilver.code_release.golden import GoldenRows
+from quicksilver.code_release.provisioned import Provisioned, ProvisionedStatus, Warmth
 from quicksilver.edge import answer_request
 from quicksilver.errors import Unavailable
 from quicksilver.evaluator import Evaluation, LightGBMEvaluator
@@ -77,6 +80,12 @@ class MemoryVersions:
     functions: dict[str, Callable[[Mapping[str, Any]], Any]] = field(default_factory=dict)
     before: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    shifts: list[dict[str, float]] = field(default_factory=lambda: [{NEW: 1.0}])
+    """How the alias stands at each look, the last for ever."""
+
+    def shares(self, function: str, alias: str) -> Mapping[str, float]:
+        assert (function, alias) == (FUNCTION, "live")
+        return self.shifts.pop(0) if len(self.shifts) > 1 else self.shifts[0]
 
     def publish(self, version: str, load: Callable[[bytes], Evaluator] = LightGBMEvaluator) -> Serving:
         """A version of today's code, in an environment of its own."""
@@ -148,18 +157,65 @@ def saved_event(body: Any, endpoint: str = "card-fraud") -> dict[str, Any]:
     }
 
 
+@dataclass
+class MemoryConcurrency:
+    """Provisioned concurrency by function version: what it says at each look, the last for ever."""
+
+    looks: dict[str, list[Provisioned]] = field(default_factory=dict)
+    put_: list[tuple[str, int]] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    refuses: set[str] = field(default_factory=set)
+    after_put: list[Provisioned] = field(default_factory=lambda: [Provisioned(ProvisionedStatus.READY)])
+
+    def of(self, function: str, version: str) -> Provisioned | None:
+        looks = self.looks.get(version)
+        if not looks:
+            return None
+        return looks.pop(0) if len(looks) > 1 else looks[0]
+
+    def put(self, function: str, version: str, executions: int) -> None:
+        self.put_.append((version, executions))
+        self.looks[version] = [*self.after_put]
+
+    def versions(self, function: str) -> Sequence[str]:
+        if "list" in self.refuses:
+            raise Unavailable("The provisioned concurrency of it cannot be listed: Throttling.")
+        return [*self.looks]
+
+    def release(self, function: str, version: str) -> None:
+        if version in self.refuses:
+            raise Unavailable(f"The provisioned concurrency of {version} cannot be released: Throttling.")
+        del self.looks[version]
+        self.released.append(version)
+
+
+def _made_of(bench: Bench, versions: MemoryVersions, concurrency: MemoryConcurrency) -> dict[str, Any]:
+    def pause(seconds: float) -> None:
+        bench.clock.advance_ms(int(seconds * 1_000))
+
+    return {
+        "versions": versions,
+        "releases": Releases({"card-fraud": FUNCTION}, "live"),
+        "registry": bench.registry_store,
+        "golden": GoldenRows(bench.registry_store, bench.artifacts, bench.signer),
+        "warmth": Warmth(concurrency, clock=bench.clock, pause=pause),
+        "clock": bench.clock,
+        "pause": pause,
+    }
+
+
 def before_traffic(
-    bench: Bench, versions: MemoryVersions, events: Mapping[str, Mapping[str, Any]], **more: Any
+    bench: Bench,
+    versions: MemoryVersions,
+    events: Mapping[str, Mapping[str, Any]],
+    *,
+    concurrency: MemoryConcurrency | None = None,
+    executions: int = 0,
+    changed: Sequence[str] = (),
 ) -> BeforeTraffic:
-    return BeforeTraffic(
-        versions,
-        functions={"card-fraud": FUNCTION},
-        alias="live",
-        registry=bench.registry_store,
-        artifacts=bench.artifacts,
-        signer=bench.signer,
-        events=events,
-        clock=bench.clock,
-        pause=lambda seconds: bench.clock.advance_ms(int(seconds * 1_000)),
-        **more,
-    )
+    made = _made_of(bench, versions, concurrency or MemoryConcurrency())
+    return BeforeTraffic(events=events, executions={"card-fraud": executions}, changed=changed, **made)
+
+
+def after_traffic(bench: Bench, versions: MemoryVersions, concurrency: MemoryConcurrency) -> AfterTraffic:
+    return AfterTraffic(**_made_of(bench, versions, concurrency))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quicksilver.bootstrap.before_traffic import before_traffic_function
+from quicksilver.bootstrap.before_traffic import before_traffic_hook
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 # The saved events of the checkout, which are packed beside this file.
-function = before_traffic_function(Path(__file__).parent / "events")
+hook = before_traffic_hook(Path(__file__).parent / "events")
 
 
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    return function.answer(event)
+    return hook.answer(event)

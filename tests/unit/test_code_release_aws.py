@@ -14,7 +14,9 @@ from botocore.stub import Stubber
 
 from quicksilver.aws.codedeploy_deployments import CodeDeployDeployments
 from quicksilver.aws.lambda_function_versions import LambdaFunctionVersions
+from quicksilver.aws.lambda_provisioned_concurrency import LambdaProvisionedConcurrency
 from quicksilver.code_release.deployment import Deployment, HookEvent
+from quicksilver.code_release.provisioned import Provisioned, ProvisionedStatus
 from quicksilver.errors import ReleaseRefused, Unavailable
 
 APPSPEC = json.dumps(
@@ -155,3 +157,65 @@ def test_a_function_version_that_fails_is_named_with_the_kind_of_error_alone() -
     stub.add_client_error("invoke", "TooManyRequestsException")
     with pytest.raises(Unavailable, match="TooManyRequestsException"):
         LambdaFunctionVersions(client).ask("score", "42", {})
+
+
+@pytest.mark.parametrize(
+    ("alias", "shares"),
+    [
+        ({"FunctionVersion": "41"}, {"41": 1.0}),
+        (
+            {"FunctionVersion": "41", "RoutingConfig": {"AdditionalVersionWeights": {"42": 0.25}}},
+            {"41": 0.75, "42": 0.25},
+        ),
+        ({"FunctionVersion": "41", "RoutingConfig": {"AdditionalVersionWeights": {"42": 1.0}}}, {"42": 1.0}),
+        ({"FunctionVersion": "42", "RoutingConfig": {}}, {"42": 1.0}),
+    ],
+)
+def test_an_alias_says_who_gets_its_traffic(alias: dict[str, Any], shares: dict[str, float]) -> None:
+    client, stub = stubbed("lambda")
+    stub.add_response("get_alias", alias, {"FunctionName": "score", "Name": "live"})
+    assert LambdaFunctionVersions(client).shares("score", "live") == shares
+    stub.add_client_error("get_alias", "AccessDeniedException")
+    with pytest.raises(Unavailable, match="AccessDeniedException"):
+        LambdaFunctionVersions(client).shares("score", "live")
+
+
+def test_provisioned_concurrency_is_read_put_and_released_by_function_version() -> None:
+    client, stub = stubbed("lambda")
+    concurrency = LambdaProvisionedConcurrency(client)
+    one = {"FunctionName": "score", "Qualifier": "42"}
+    stub.add_client_error(
+        "get_provisioned_concurrency_config", "ProvisionedConcurrencyConfigNotFoundException"
+    )
+    assert concurrency.of("score", "42") is None
+    stub.add_response("put_provisioned_concurrency_config", {}, {**one, "ProvisionedConcurrentExecutions": 3})
+    concurrency.put("score", "42", 3)
+    stub.add_response(
+        "get_provisioned_concurrency_config", {"Status": "FAILED", "StatusReason": "it fails"}, one
+    )
+    assert concurrency.of("score", "42") == Provisioned(ProvisionedStatus.FAILED, "it fails")
+    stub.add_response("delete_provisioned_concurrency_config", {}, one)
+    concurrency.release("score", "42")
+    stub.assert_no_pending_responses()
+
+
+def test_an_alias_with_provisioned_concurrency_is_not_taken_for_a_function_version() -> None:
+    client, stub = stubbed("lambda")
+    arn = "arn:aws:lambda:us-east-1:000000000000:function:score"
+    page = [{"FunctionArn": f"{arn}:{qualifier}"} for qualifier in ("41", "live")]
+    listed = "list_provisioned_concurrency_configs"
+    stub.add_response(listed, {"ProvisionedConcurrencyConfigs": page, "NextMarker": "more"})
+    stub.add_response(listed, {"ProvisionedConcurrencyConfigs": [{"FunctionArn": f"{arn}:42"}]})
+    assert LambdaProvisionedConcurrency(client).versions("score") == ["41", "42"]
+
+
+@pytest.mark.parametrize("call", ["of", "put", "release", "versions"])
+def test_provisioned_concurrency_that_is_out_of_reach_is_said_so(call: str) -> None:
+    client, stub = stubbed("lambda")
+    concurrency = LambdaProvisionedConcurrency(client)
+    operation = {"of": "get", "put": "put", "release": "delete", "versions": "list"}[call]
+    more = "s" if call == "versions" else ""
+    stub.add_client_error(f"{operation}_provisioned_concurrency_config{more}", "TooManyRequestsException")
+    arguments: list[Any] = {"put": ["score", "42", 1], "versions": ["score"]}.get(call, ["score", "42"])
+    with pytest.raises(Unavailable, match="TooManyRequestsException"):
+        getattr(concurrency, call)(*arguments)

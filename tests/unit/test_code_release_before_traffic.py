@@ -10,6 +10,7 @@ import pytest
 
 from quicksilver.code_release.deployment import Deployment
 from quicksilver.code_release.hook import answer_hook
+from quicksilver.code_release.provisioned import Provisioned, ProvisionedStatus
 from quicksilver.errors import KernelRefused, NotEvaluated, ReleaseRefused, Unavailable
 from quicksilver.evaluator import Evaluation, ExplainedBy, LightGBMEvaluator
 from quicksilver.model_version import State
@@ -21,6 +22,7 @@ from tests.code_releases import (
     LIVE,
     NEW,
     Doctored,
+    MemoryConcurrency,
     MemoryDeployments,
     MemoryVersions,
     before_traffic,
@@ -175,6 +177,13 @@ def test_a_difference_on_a_saved_event_that_no_golden_row_shows_is_refused(
     said = check(bench, versions, events, changed=("whole",))
     assert "not compared, since this release changes their answers: whole" in said[1]
     assert "1 saved events are answered" in said[2]
+    # Not compared, and answered all the same.
+    answer = versions.functions[NEW]
+    versions.functions[NEW] = lambda event: (
+        {"failed": "KeyError"} if event["code_release_check"]["kind"] == "rehearsal" else answer(event)
+    )
+    with pytest.raises(ReleaseRefused, match="fails a check: KeyError"):
+        check(bench, versions, events, changed=("whole",))
 
 
 def test_a_shadow_answers_nobody_and_must_give_its_golden_rows_all_the_same(
@@ -319,7 +328,7 @@ def test_a_live_version_of_before_there_were_checks_is_not_compared_with_and_tha
     versions.publish_older(LIVE)
     said = check(bench, versions, events)
     assert said[-1] == (
-        "Nothing was compared with function version 41: Function version 41 does not know this check."
+        "Nothing more was compared with function version 41: Function version 41 does not know this check."
     )
     assert "0 of them compared" in said[0]
     # Golden rows hold all the same.
@@ -380,7 +389,7 @@ def test_a_check_that_takes_too_long_is_given_up(
     bench: Bench, versions: MemoryVersions, events: dict[str, Any]
 ) -> None:
     versions.before[NEW] = [lambda: bench.clock.advance_ms(13 * 60_000)]
-    with pytest.raises(ReleaseRefused, match="not done within 12 minutes"):
+    with pytest.raises(ReleaseRefused, match="not done in the time that a hook has"):
         check(bench, versions, events)
 
 
@@ -461,3 +470,48 @@ def test_an_answer_that_codedeploy_does_not_take_fails_the_run_so_that_it_is_run
 def test_an_event_that_is_not_codedeploys_is_refused(event: Body) -> None:
     with pytest.raises(ValueError, match="validation error"):
         answer_hook(event, MemoryDeployments(), lambda _: [])
+
+
+# Provisioned concurrency.
+
+IN_PROGRESS, READY = Provisioned(ProvisionedStatus.IN_PROGRESS), Provisioned(ProvisionedStatus.READY)
+
+
+def test_no_version_gets_traffic_before_its_provisioned_concurrency_is_ready(
+    bench: Bench, versions: MemoryVersions, events: dict[str, Any]
+) -> None:
+    concurrency = MemoryConcurrency(looks={NEW: [IN_PROGRESS, IN_PROGRESS, READY]})
+    said = check(bench, versions, events, concurrency=concurrency, executions=2)
+    assert said[0] == "The provisioned concurrency of function version 42 is ready."
+    assert concurrency.put_ == []
+
+
+def test_a_version_that_had_given_it_up_is_given_it_again(
+    bench: Bench, versions: MemoryVersions, events: dict[str, Any]
+) -> None:
+    concurrency = MemoryConcurrency(after_put=[IN_PROGRESS, READY])
+    said = check(bench, versions, events, concurrency=concurrency, executions=2)
+    assert concurrency.put_ == [(NEW, 2)]
+    assert said[0].endswith("It had none, and was given 2.")
+
+
+@pytest.mark.parametrize(
+    ("looks", "sentence"),
+    [
+        ([IN_PROGRESS], "is not ready after 5 minutes"),
+        (
+            [Provisioned(ProvisionedStatus.FAILED, "The function fails to start.")],
+            "failed: The function fails",
+        ),
+    ],
+)
+def test_a_version_that_does_not_get_it_gets_no_traffic(
+    bench: Bench,
+    versions: MemoryVersions,
+    events: dict[str, Any],
+    looks: list[Provisioned],
+    sentence: str,
+) -> None:
+    with pytest.raises(ReleaseRefused, match=sentence):
+        check(bench, versions, events, concurrency=MemoryConcurrency(looks={NEW: looks}), executions=2)
+    assert versions.asked == []

@@ -79,8 +79,14 @@ class CodeReleaseSettings(BaseSettings):
 class BeforeTrafficSettings(CodeReleaseSettings):
     """The function that CodeDeploy asks before a new function version gets traffic."""
 
+    provisioned_concurrency: dict[EndpointName, Annotated[int, Field(ge=1)]] = {}
+    """What a function version is given that has none any more, by endpoint."""
     changed_answers: tuple[Name, ...] = ()
     """Saved events whose answers the release changes, so that they are not compared."""
+
+
+class AfterTrafficSettings(CodeReleaseSettings):
+    """The function that CodeDeploy asks when all traffic has moved."""
 
 
 class RedeliverSettings(BaseSettings):

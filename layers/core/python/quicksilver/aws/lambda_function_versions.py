@@ -31,3 +31,13 @@ class LambdaFunctionVersions:
             kind = content.get("errorType", "unknown") if isinstance(content, dict) else "unknown"
             raise Unavailable(f"Function version {version} failed: {kind}.")
         return content
+
+    def shares(self, function: str, alias: str) -> Mapping[str, float]:
+        try:
+            found = self._client.get_alias(FunctionName=function, Name=alias)
+        except (BotoCoreError, ClientError) as error:
+            raise Unavailable(f"The alias {alias} of {function} cannot be read: {cause(error)}.") from error
+        weights = (found.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+        # The alias's own function version gets what the weights leave.
+        shares = {found["FunctionVersion"]: 1.0 - sum(weights.values()), **weights}
+        return {version: share for version, share in shares.items() if share > 0}

@@ -5,17 +5,29 @@ An environment takes up a new route after an answer, and there may be many: each
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from pydantic import ValidationError
 
 from quicksilver.code_release import CHECK
-from quicksilver.code_release.check import Check, Checked
+from quicksilver.code_release.check import (
+    Check,
+    Checked,
+    GoldenAnswer,
+    GoldenCheck,
+    Rehearsal,
+    RehearsalAnswer,
+)
 from quicksilver.code_release.deployment import FunctionVersions
-from quicksilver.errors import ReleaseRefused
+from quicksilver.errors import QuicksilverError, ReleaseRefused
 from quicksilver.ports import Clock, Deadline
 
+logger = logging.getLogger(__name__)
+
 PAUSE_SECONDS = 1.0
+PATIENCE_SECONDS = 60
+"""How long an environment may take to load a route's models."""
 
 
 class RouteMoved(ReleaseRefused):
@@ -33,7 +45,7 @@ class Conversation:
         *,
         clock: Clock,
         pause: Callable[[float], None],
-        patience_seconds: int,
+        patience_seconds: int = PATIENCE_SECONDS,
     ) -> None:
         self.version = version
         self._versions = versions
@@ -72,3 +84,37 @@ class Conversation:
                 f"Function version {checked.function_version} answered in the place of {self.version}."
             )
         return checked
+
+
+class Live:
+    """The function version that has the traffic, for as long as it can be compared with.
+
+    A release may be what mends it. So whatever keeps it from answering stops nothing, and is said: golden rows alone must
+    do then.
+    """
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self.version = conversation.version
+        self.incomparable = ""
+        """Why it is not compared with, where it is not."""
+
+    def golden(self, check: GoldenCheck) -> GoldenAnswer | None:
+        checked = self._ask(check)
+        return checked.golden if checked else None
+
+    def rehearsal(self, check: Rehearsal) -> RehearsalAnswer | None:
+        checked = self._ask(check)
+        return checked.rehearsal if checked else None
+
+    def _ask(self, check: Check) -> Checked | None:
+        if self.incomparable:
+            return None
+        try:
+            return self._conversation.ask(check)
+        except RouteMoved:
+            raise
+        except QuicksilverError as error:
+            self.incomparable = str(error)
+            logger.warning("the live function version is not compared with: %s", error)
+            return None

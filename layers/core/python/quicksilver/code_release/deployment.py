@@ -75,6 +75,23 @@ class Deployment:
         return cls(moved.Name, moved.Alias, moved.CurrentVersion, moved.TargetVersion)
 
 
+@dataclass(frozen=True, slots=True)
+class Releases:
+    """What is released in one stage: the score functions by endpoint, each behind the same alias."""
+
+    functions: Mapping[str, str]
+    alias: str
+
+    def endpoint(self, deployment: Deployment) -> str:
+        """The endpoint whose code moves. Raises ``ReleaseRefused`` for what is none of this stage's releases."""
+        found = [name for name, function in self.functions.items() if function == deployment.function]
+        if not found or deployment.alias != self.alias:
+            raise ReleaseRefused(
+                f"{deployment.function}:{deployment.alias} is not the alias {self.alias} of a score function here."
+            )
+        return found[0]
+
+
 class Deployments(Protocol):
     """CodeDeploy, as its hooks ask it. Every call may raise ``Unavailable``."""
 
@@ -92,4 +109,9 @@ class FunctionVersions(Protocol):
 
     def ask(self, function: str, version: str, event: Mapping[str, Any]) -> Any:
         """What this function version returns. Raises ``Unavailable`` where it fails or cannot be reached."""
+        ...
+
+    def shares(self, function: str, alias: str) -> Mapping[str, float]:
+        """The share of an alias's traffic that each function version gets, of 1; none that gets nothing. Raises
+        ``Unavailable``."""
         ...

@@ -17,8 +17,8 @@ def answer_hook(
 ) -> dict[str, Any]:
     """Run a hook's check and report it; returns what it found, in sentences.
 
-    Raises what kept the report from CodeDeploy: Lambda then runs the hook again, and where it is never told CodeDeploy
-    gives the deployment up by itself, which takes it back.
+    Raises what kept the report from CodeDeploy: Lambda may then run the hook again, and where it is never told CodeDeploy
+    gives the deployment up by itself after an hour, which takes it back.
     """
     hook = HookEvent.model_validate(event)
     facts = {"deployment": hook.DeploymentId}

@@ -1,4 +1,4 @@
-"""The before-traffic handler as Lambda loads it: in a fresh process, with nothing but its environment."""
+"""The handlers of both hooks as Lambda loads them: in a fresh process, with nothing but its environment."""
 
 from __future__ import annotations
 
@@ -15,19 +15,29 @@ SETTINGS = {
     "QUICKSILVER_MODELS_BUCKET": "models",
     "QUICKSILVER_SIGNING_KEY": "arn:aws:kms:us-east-1:000000000000:key/1",
 }
+HOOKS = ["before_traffic", "after_traffic"]
 run = HandlerProcess("before_traffic", SETTINGS)
-EVENT = json.loads((ROOT / "events" / "before_traffic.json").read_text())
 
 
-def test_with_everything_unreachable_it_says_so_and_fails_so_that_it_is_run_again() -> None:
-    done = run(EVENT)
+@pytest.mark.parametrize("hook", HOOKS)
+def test_with_everything_unreachable_it_says_so_and_fails_so_that_it_is_run_again(hook: str) -> None:
+    event = json.loads((ROOT / "events" / f"{hook}.json").read_text())
+    done = HandlerProcess(hook, SETTINGS)(event)
     assert done.returncode != 0
     assert "CodeDeploy cannot be told the hook's answer: EndpointConnectionError" in done.errors
     assert "CodeDeploy does not say what is deployed: EndpointConnectionError" in done.output
 
 
-def test_nothing_heavy_is_imported() -> None:
-    assert not run().packages & {"lightgbm", "numpy", "scipy", "pandas", "duckdb", "jinja2"}
+@pytest.mark.parametrize("hook", HOOKS)
+def test_nothing_heavy_is_imported(hook: str) -> None:
+    assert not HandlerProcess(hook, SETTINGS)().packages & {
+        "lightgbm",
+        "numpy",
+        "scipy",
+        "pandas",
+        "duckdb",
+        "jinja2",
+    }
 
 
 @pytest.mark.parametrize(
