@@ -8,6 +8,7 @@ each function has a role of its own with the verbs it needs.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from aws_cdk import (
@@ -16,19 +17,19 @@ from aws_cdk import (
     aws_codedeploy as codedeploy,
     aws_events as events,
     aws_events_targets as targets,
-    aws_lambda as lambda_,
 )
 from constructs import Construct
 
 from quicksilver.archive import OUTCOMES_PREFIX, UNDELIVERED_PREFIX
-from stacks.config import Endpoint, Release, Stage
+from stacks.config import Endpoint, Shift, Stage
 from stacks.constructs.artefact_bucket import PACKAGES
 from stacks.constructs.count_alarms import ENDPOINT, CountAlarms
 from stacks.constructs.function import Function
 from stacks.constructs.layers import LAYERS_ROOT, LEAN, Layers
-from stacks.constructs.live_alias import CodeRelease, LiveAlias
+from stacks.constructs.live_alias import LIVE, CodeRelease, LiveAlias, deployment_config
 from stacks.constructs.object_access import allow_listing, allow_objects
 from stacks.constructs.prediction_archive import PredictionArchive
+from stacks.constructs.release_hooks import ReleaseHooks
 from stacks.constructs.scoring_api import ScoringApi
 from stacks.constructs.warm_environments import WarmEnvironments
 from stacks.data_stack import DataStack
@@ -49,41 +50,30 @@ class ScoringStack(Stack):
         self._data = data
         self._layers = Layers(self, "Layers", stage=stage, root=layers_root)
 
-        live: dict[str, lambda_.IFunction] = {}
-        releases = None
-        if stage.release is not Release.DIRECT:
-            releases = codedeploy.LambdaApplication(self, "Releases")
+        functions = {endpoint.name: self._score_function(endpoint) for endpoint in stage.endpoints}
+        live = {
+            endpoint.name: LiveAlias(self, f"{_id(endpoint)}Live", function=functions[endpoint.name])
+            for endpoint in stage.endpoints
+        }
+        if stage.release.shift is not Shift.DIRECT:
+            self._release(functions, live)
         for endpoint in stage.endpoints:
-            function = self._score_function(endpoint)
-            id = _id(endpoint)
-            alias = LiveAlias(self, f"{id}Live", function=function)
             if endpoint.provisioned_concurrency:
                 WarmEnvironments(
                     self,
-                    f"{id}Warm",
+                    f"{_id(endpoint)}Warm",
                     function_name=stage.function_name(endpoint.service),
-                    version=function.current_version,
+                    version=functions[endpoint.name].current_version,
                     provisioned=endpoint.provisioned_concurrency,
-                )
-            if releases is not None:
-                CodeRelease(
-                    self,
-                    f"{id}Release",
-                    endpoint=endpoint,
-                    release=stage.release,
-                    application=releases,
-                    function_name=stage.function_name(endpoint.service),
-                    alias=alias,
                 )
             if not stage.emulated:  # an emulator takes no metrics out of logs, so they would never ring
                 CountAlarms(
                     self,
-                    f"{id}Alarms",
+                    f"{_id(endpoint)}Alarms",
                     subject=endpoint.name,
                     dimensions={"service": endpoint.service, "endpoint": endpoint.name},
                     meanings=ENDPOINT,
                 )
-            live[endpoint.name] = alias
 
         self._redeliver_function()
         PredictionArchive(
@@ -103,6 +93,31 @@ class ScoringStack(Stack):
             outcomes=self._outcomes_function(),
             log_key=data.predictions_key,
         )
+
+    def _release(self, functions: Mapping[str, Function], live: Mapping[str, LiveAlias]) -> None:
+        stage = self._stage
+        application = codedeploy.LambdaApplication(self, "Releases")
+        config = deployment_config(self, "Shift", stage.release)
+        hooks = ReleaseHooks(
+            self,
+            "ReleaseHooks",
+            stage=stage,
+            data=self._data,
+            layers=self._layers,
+            functions=functions,
+            alias=LIVE,
+        )
+        for endpoint in stage.endpoints:
+            CodeRelease(
+                self,
+                f"{_id(endpoint)}Release",
+                endpoint=endpoint,
+                config=config,
+                hooks=hooks,
+                application=application,
+                function_name=stage.function_name(endpoint.service),
+                alias=live[endpoint.name],
+            )
 
     def _score_function(self, endpoint: Endpoint) -> Function:
         data, warm = self._data, endpoint.provisioned_concurrency
@@ -133,6 +148,7 @@ class ScoringStack(Stack):
             timeout=Duration.seconds(endpoint.timeout_seconds),
             provisioned_concurrency=warm.floor if warm else 0,
             snap_start=not (warm or self._stage.emulated),
+            keeps_versions=not self._stage.emulated,
         )
         function.allow(["dynamodb:BatchGetItem"], data.features.table_arn)
         function.allow(["dynamodb:GetItem"], data.registry.table_arn)

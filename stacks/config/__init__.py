@@ -6,7 +6,7 @@ sentence, before any template exists. The values of each stage are in ``stacks/s
 
 from stacks.config.concurrency import Floor, ProvisionedConcurrency
 from stacks.config.endpoint import GATEWAY_TIMEOUT_SECONDS, ONE_VCPU_MIB, Endpoint
-from stacks.config.release import Release
+from stacks.config.release import Release, Shift
 from stacks.config.setting import ConfigError
 from stacks.config.stage import Architecture, LogRetention, Stage
 from stacks.config.stage_files import STAGES, load_stage
@@ -26,6 +26,7 @@ __all__ = [
     "ProvisionedConcurrency",
     "Release",
     "SageMakerTraining",
+    "Shift",
     "Stage",
     "Throttle",
     "WebhookTraining",

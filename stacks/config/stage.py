@@ -9,7 +9,7 @@ from enum import Enum
 
 from quicksilver.settings import Engine
 from stacks.config.endpoint import Endpoint
-from stacks.config.release import Release
+from stacks.config.release import Release, Shift
 from stacks.config.setting import Setting, require
 from stacks.config.throttle import Throttle
 from stacks.config.training import BuiltInTraining, SageMakerTraining, Training
@@ -68,7 +68,7 @@ class Stage(Setting):
     training: Training = BuiltInTraining()
     analysis_engine: Engine = Engine.DUCKDB
     emulated: bool = False
-    release: Release = Release.CANARY
+    release: Release = Release(shift=Shift.CANARY, percent=10, minutes=10)
     from_clean_tree: bool = False
     architecture: Architecture = Architecture.ARM64
     runtime: str = "python3.13"
@@ -100,8 +100,8 @@ class Stage(Setting):
             f"Stage {self.name} has the runtime {self.runtime}; SnapStart takes Python 3.{SNAP_START_SINCE} and newer.",
         )
         require(
-            self.emulated == (self.release is Release.DIRECT),
-            f"Stage {self.name} has the release {self.release.value}; direct is for emulated stages, and only for them.",
+            self.emulated == (self.release.shift is Shift.DIRECT),
+            f"Stage {self.name} has the release {self.release.shift.value}; direct is for emulated stages, and only for them.",
         )
         require(
             (0 if self.emulated else 1) <= self.artefact_lock_days <= (0 if self.emulated else 36_500),

@@ -15,6 +15,7 @@ from aws_cdk import (
     IgnoreMode,
     RemovalPolicy,
     Size,
+    SymlinkFollowMode,
     Token,
     aws_iam as iam,
     aws_kms as kms,
@@ -41,7 +42,8 @@ class Function(lambda_.Function):
     """The handler in ``lambdas/<folder>``, deployed as ``quicksilver-<stage>-<service>``.
 
     ``settings`` becomes the environment under the prefix ``QUICKSILVER_``: exactly the fields of the
-    function's settings model. It carries all ``layers``, or those that ``carries`` names. Raises ``ConfigError`` where Lambda would not take so much of it.
+    function's settings model. It carries all ``layers``, or those that ``carries`` names. With ``keeps_versions``, published function
+    versions stay when the next one is released. Raises ``ConfigError`` where Lambda would not take so much of it.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Function(lambda_.Function):
         storage_mib: int | None = None,
         provisioned_concurrency: int = 0,
         snap_start: bool = False,
+        keeps_versions: bool = False,
         role_name: str | None = None,
         carries: Collection[str] | None = None,
     ) -> None:
@@ -89,7 +92,11 @@ class Function(lambda_.Function):
             architecture=architecture(stage),
             handler="handler.lambda_handler",
             code=lambda_.Code.from_asset(
-                str(LAMBDAS_ROOT / folder), exclude=["__pycache__", "*.pyc"], ignore_mode=IgnoreMode.GIT
+                str(LAMBDAS_ROOT / folder),
+                exclude=["__pycache__", "*.pyc"],
+                ignore_mode=IgnoreMode.GIT,
+                # A hook's folder links to the saved events of the checkout.
+                follow_symlinks=SymlinkFollowMode.EXTERNAL,
             ),
             layers=[layers.by_name[name] for name in carries or layers.by_name],
             environment=environment,
@@ -105,8 +112,11 @@ class Function(lambda_.Function):
             current_version_options=lambda_.VersionOptions(
                 # On the function version: Lambda refuses it on an alias with weights, which a code canary needs.
                 provisioned_concurrent_executions=provisioned_concurrency or None,
-                # A retained function version would keep, and bill, its provisioned concurrency for ever.
-                removal_policy=RemovalPolicy.DESTROY,
+                # Kept, so that a release can go back to it; the after-traffic hook takes its provisioned
+                # concurrency, which would be billed for ever. One whose first deployment fails is removed with it.
+                removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+                if keeps_versions
+                else RemovalPolicy.DESTROY,
             ),
         )
         self.own_role = role

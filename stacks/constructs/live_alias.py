@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from aws_cdk import (
     Duration,
+    Stack,
     aws_cloudwatch as cloudwatch,
     aws_codedeploy as codedeploy,
     aws_lambda as lambda_,
@@ -19,16 +20,29 @@ from aws_cdk import (
 from constructs import Construct
 
 from quicksilver.metrics import NAMESPACE, Metric
-from stacks.config import Endpoint, Release
+from stacks.config import Endpoint, Release, Shift
 from stacks.constructs.alarm import Alarm
 from stacks.constructs.compliance import acknowledge
+from stacks.constructs.object_access import finding_resource
+from stacks.constructs.release_hooks import ReleaseHooks
 
 LIVE = "live"
 
-_SHIFTS = {
-    Release.ALL_AT_ONCE: codedeploy.LambdaDeploymentConfig.ALL_AT_ONCE,
-    Release.CANARY: codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_5_MINUTES,
-}
+
+def deployment_config(scope: Construct, id: str, release: Release) -> codedeploy.ILambdaDeploymentConfig:
+    """How CodeDeploy moves traffic in a stage that releases so."""
+    if release.shift is Shift.ALL_AT_ONCE:
+        return codedeploy.LambdaDeploymentConfig.ALL_AT_ONCE
+    routing = (
+        codedeploy.TimeBasedCanaryTrafficRouting
+        if release.shift is Shift.CANARY
+        else codedeploy.TimeBasedLinearTrafficRouting
+    )
+    return codedeploy.LambdaDeploymentConfig(
+        scope,
+        id,
+        traffic_routing=routing(interval=Duration.minutes(release.minutes), percentage=release.percent),
+    )
 
 
 class LiveAlias(lambda_.Alias):
@@ -47,7 +61,8 @@ class CodeRelease(Construct):
         id: str,
         *,
         endpoint: Endpoint,
-        release: Release,
+        config: codedeploy.ILambdaDeploymentConfig,
+        hooks: ReleaseHooks,
         application: codedeploy.LambdaApplication,
         function_name: str,
         alias: lambda_.Alias,
@@ -93,13 +108,25 @@ class CodeRelease(Construct):
             "Group",
             application=application,
             alias=alias,
-            deployment_config=_SHIFTS[release],
+            deployment_config=config,
+            pre_hook=hooks.before,
+            post_hook=hooks.after,
             alarms=[errors, unanswered, latency],
             auto_rollback=codedeploy.AutoRollbackConfig(
                 failed_deployment=True, stopped_deployment=True, deployment_in_alarm=True
             ),
         )
+        hooks.answer(group, application)
         if group.role is not None:
+            # What lets CodeDeploy call the hooks is a policy of its own, and must be there before it has to.
+            alias.node.add_dependency(group.role)
+            for hook in (hooks.before, hooks.after):
+                versions = finding_resource(Stack.of(self).resolve(f"{hook.function_arn}:*"))
+                acknowledge(
+                    group.role,
+                    f"AwsSolutions-IAM5[Resource::{versions}]",
+                    reason="CDK grants a hook's invocation with its function versions; the hook has none.",
+                )
             acknowledge(
                 group.role,
                 "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSCodeDeployRoleForLambdaLimited]",

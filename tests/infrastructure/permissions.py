@@ -83,6 +83,7 @@ PATHS = {
 
 ACTIONS = {
     "list_objects_v2": ["s3:ListBucket"],
+    "invoke": ["lambda:InvokeFunction"],
     # A transaction is authorized by what is in it; ours are of puts.
     # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
     "transact_write_items": ["dynamodb:PutItem"],
@@ -90,6 +91,20 @@ ACTIONS = {
     "upload_file": ["s3:PutObject", "s3:AbortMultipartUpload"],
 }
 """By operation, where the action is not called like it."""
+
+OF_A_RELEASE = {
+    "lambda:InvokeFunction": "{function}:*",
+    "lambda:GetProvisionedConcurrencyConfig": "{function}:*",
+    "lambda:PutProvisionedConcurrencyConfig": "{function}:*",
+    "lambda:DeleteProvisionedConcurrencyConfig": "{function}:*",
+    "lambda:GetAlias": "{function}",
+    "lambda:ListProvisionedConcurrencyConfigs": "{function}",
+    "codedeploy:GetDeployment": "deploymentgroup:{group}",
+    "codedeploy:PutLifecycleEventHookExecutionStatus": "deploymentgroup:{group}",
+    "codedeploy:GetApplicationRevision": "application:{application}",
+}
+"""What a hook of a release is asked about: any function version of the functions that it is told, and the deployments of the
+stage. "Actions, resources, and condition keys" for AWS Lambda and for AWS CodeDeploy, Service Authorization Reference."""
 
 KEYS = {
     "dynamodb:": ["kms:Decrypt"],  # the table's key, opened with the caller's own permission
@@ -313,7 +328,13 @@ class Needs:
             for method in methods:
                 yield from self._of_method(handler, adapter, method, settings)
         for adapter in reached.methods_of_adapters().keys() - wired.keys():
-            self._explain_unwired(adapter, reached.methods_of_adapters()[adapter])
+            methods = reached.methods_of_adapters()[adapter]
+            if "QUICKSILVER_FUNCTIONS" in self._variables:
+                released = {*self._of_releases(adapter, methods)}
+                yield from released
+                if released:
+                    continue
+            self._explain_unwired(adapter, methods)
 
     @property
     def _told(self) -> set[str]:
@@ -344,6 +365,33 @@ class Needs:
                         }
                         found.setdefault(names[call.func.id], set()).update(settings)
         return {adapter: settings for adapter, settings in found.items() if settings}
+
+    def _of_releases(self, adapter: str, methods: set[str]) -> Iterator[Permission]:
+        """What a hook asks of the functions that it is told, and of their deployments."""
+        for service in ("lambda", "codedeploy"):
+            known = operations(service)
+            for method in methods:
+                for operation in self._operations(f"{adapter}.{method}", set(known)):
+                    for action in ACTIONS.get(operation, [f"{service}:{known[operation]}"]):
+                        for parts in self._released():
+                            yield action, OF_A_RELEASE[action].format(**parts)
+
+    def _released(self) -> Iterator[dict[str, str]]:
+        """Each function that is released, with its group of deployments and their application."""
+        told = set(json.loads(self._variables["QUICKSILVER_FUNCTIONS"]).values())
+        for name, alias in self.templates.resources.items():
+            if alias["Type"] == "AWS::Lambda::Alias":
+                function = self.templates.text(alias["Properties"]["FunctionName"])
+                if self.templates.resources[function]["Properties"]["FunctionName"] in told:
+                    assert "UpdatePolicy" in alias, name
+                    update = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+                    application = self.templates.text(update["ApplicationName"])
+                    group = self.templates.text(update["DeploymentGroupName"])
+                    yield {
+                        "function": function,
+                        "application": application,
+                        "group": f"{application}/{group}",
+                    }
 
     def _explain_unwired(self, adapter: str, methods: set[str]) -> None:
         """An adapter that calls AWS must be given its resource by a setting: else nobody can say which one it is."""

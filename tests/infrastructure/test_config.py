@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stacks.config import STAGES, ConfigError, Endpoint, Release, Throttle, load_stage
+from stacks.config import STAGES, ConfigError, Endpoint, Release, Shift, Throttle, load_stage
 
 THROTTLE = Throttle(rate_per_second=10, burst=10)
 
@@ -72,7 +72,7 @@ def test_a_throttle_that_lets_nothing_through_is_refused(values: dict[str, int])
         ({"runtime": "nodejs24.x"}, "no Python"),
         ({"artefact_lock_days": 0}, "1 to 36500 on AWS"),
         ({"artefact_lock_days": 36_501}, "1 to 36500 on AWS"),
-        ({"release": Release.DIRECT}, "direct is for emulated stages"),
+        ({"release": Release(shift=Shift.DIRECT)}, "direct is for emulated stages"),
         ({"emulated": True}, "direct is for emulated stages"),
         ({"name": "p" * 16, "endpoints": tuple(
             Endpoint(name=name * 10, throttle=THROTTLE) for name in ("abcd", "efgh")
@@ -110,3 +110,31 @@ def test_values_are_given_by_name_only() -> None:
 def test_one_vcpu_outside_an_emulator() -> None:
     for name in ("dev", "staging", "prod"):
         assert {endpoint.memory_mib for endpoint in load_stage(name).endpoints} == {1769}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"shift": Shift.CANARY}, "canary release of 0 % at first must have 1 to 99"),
+        ({"shift": Shift.CANARY, "percent": 100, "minutes": 5}, "canary release of 100 %"),
+        ({"shift": Shift.LINEAR, "percent": 10}, "linear release of 0 minutes"),
+        (
+            {"shift": Shift.CANARY, "percent": 10, "minutes": 4},
+            "takes 4; it must be 5, so that an alarm can ring",
+        ),
+        ({"shift": Shift.LINEAR, "percent": 60, "minutes": 4}, "takes 4; it must be 5"),
+        ({"shift": Shift.LINEAR, "percent": 1, "minutes": 30}, "takes 2970; it must be 5, .* to 2880"),
+        ({"shift": Shift.ALL_AT_ONCE, "percent": 10}, "no percent and no minutes"),
+        ({"shift": Shift.DIRECT, "minutes": 10}, "no percent and no minutes"),
+    ],
+)
+def test_a_release_that_codedeploy_or_an_alarm_could_not_follow_is_refused(
+    values: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Release(**values)
+
+
+def test_a_linear_release_takes_as_long_as_its_steps() -> None:
+    for percent, steps in ((10, 9), (33, 3), (50, 1), (60, 1), (99, 1)):
+        assert Release(shift=Shift.LINEAR, percent=percent, minutes=10).total_minutes == 10 * steps

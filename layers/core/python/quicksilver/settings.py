@@ -253,6 +253,8 @@ class CandidateSettings(BaseSettings):
 
 
 SETTINGS: Mapping[str, type[BaseSettings]] = {
+    "after-traffic": AfterTrafficSettings,
+    "before-traffic": BeforeTrafficSettings,
     "drift": DriftSettings,
     "candidate": CandidateSettings,
     "outcomes": OutcomesSettings,
