@@ -178,7 +178,7 @@ class DataStack(Stack):
         """CloudWatch Logs encrypts under its own name, so only the key's policy can let it in.
 
         The log groups live in other stacks of this stage and have generated names, which begin with
-        their stack's name.
+        their stack's name; those of firewalls have the name that AWS WAF asks for.
         """
         key.add_to_resource_policy(
             iam.PolicyStatement(
@@ -193,9 +193,12 @@ class DataStack(Stack):
                 resources=["*"],
                 conditions={
                     "ArnLike": {
-                        "kms:EncryptionContext:aws:logs:arn": self.format_arn(
-                            service="logs", resource=f"log-group:quicksilver-{self._stage.name}-*"
-                        )
+                        "kms:EncryptionContext:aws:logs:arn": [
+                            self.format_arn(
+                                service="logs", resource=f"log-group:{start}-{self._stage.name}-*"
+                            )
+                            for start in ("quicksilver", "aws-waf-logs-quicksilver")
+                        ]
                     }
                 },
             )

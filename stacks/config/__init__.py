@@ -5,8 +5,11 @@ sentence, before any template exists. The values of each stage are in ``stacks/s
 """
 
 from stacks.config.concurrency import Floor, ProvisionedConcurrency
+from stacks.config.domain import Domain, HostedZone, Truststore
 from stacks.config.endpoint import GATEWAY_TIMEOUT_SECONDS, ONE_VCPU_MIB, Endpoint
 from stacks.config.release import Release, Shift
+from stacks.config.firewall import Firewall
+from stacks.config.release import Release
 from stacks.config.setting import ConfigError
 from stacks.config.stage import Architecture, LogRetention, Stage
 from stacks.config.stage_files import STAGES, load_stage
@@ -20,8 +23,11 @@ __all__ = [
     "Architecture",
     "BuiltInTraining",
     "ConfigError",
+    "Domain",
     "Endpoint",
+    "Firewall",
     "Floor",
+    "HostedZone",
     "LogRetention",
     "ProvisionedConcurrency",
     "Release",
@@ -29,6 +35,7 @@ __all__ = [
     "Shift",
     "Stage",
     "Throttle",
+    "Truststore",
     "WebhookTraining",
     "load_stage",
 ]

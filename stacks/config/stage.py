@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from quicksilver.settings import Engine
+from stacks.config.domain import Domain
 from stacks.config.endpoint import Endpoint
 from stacks.config.release import Release, Shift
+from stacks.config.firewall import Firewall
+from stacks.config.release import Release
 from stacks.config.setting import Setting, require
 from stacks.config.throttle import Throttle
 from stacks.config.training import BuiltInTraining, SageMakerTraining, Training
@@ -54,6 +57,8 @@ class Stage(Setting):
     delivered again would be looked for in another period than it was counted in.
     ``analysis_engine`` is what answers SQL over the archive when windows are judged: DuckDB within the function, until a
     window is more than its disk holds.
+    ``client_requests_per_day`` is what one API key may send in a day, where anything bounds it. ``firewall`` is in front of both
+    APIs, on AWS. ``scoring_domain`` and ``registry_domain`` are their own names, where they have any.
     ``from_clean_tree`` lets it be deployed from a commit only, so that what runs can be built again.
     """
 
@@ -63,6 +68,10 @@ class Stage(Setting):
     log_retention: LogRetention
     registry_throttle: Throttle = Throttle(rate_per_second=50, burst=100)
     outcomes_throttle: Throttle = Throttle(rate_per_second=20, burst=40)
+    client_requests_per_day: int | None = None
+    firewall: Firewall | None = None
+    scoring_domain: Domain | None = None
+    registry_domain: Domain | None = None
     artefact_lock_days: int = 0
     rollup_period_seconds: int = 60
     training: Training = BuiltInTraining()
@@ -123,11 +132,49 @@ class Stage(Setting):
             not self.emulated or self.analysis_engine is Engine.DUCKDB,
             f"Stage {self.name} asks Athena, which an emulator does not have.",
         )
+        self._check_apis()
         for endpoint in self.endpoints:
             require(
                 not (self.emulated and endpoint.provisioned_concurrency),
                 f"Endpoint {endpoint.name} has provisioned concurrency in stage {self.name}, which an emulator does not have.",
             )
+
+    def _check_apis(self) -> None:
+        require(
+            self.client_requests_per_day is None or self.client_requests_per_day >= 1,
+            f"Stage {self.name} lets a key send {self.client_requests_per_day} requests a day; it must be at least 1.",
+        )
+        require(
+            self.emulated == (self.firewall is None),
+            f"Stage {self.name} has {'a' if self.firewall else 'no'} firewall; it needs one on AWS, and an emulator has none.",
+        )
+        if self.firewall is not None:
+            for api, throttle, limit in (
+                ("scoring", self.client_throttle, self.firewall.scoring_per_minute),
+                ("the registry", self.registry_throttle, self.firewall.registry_per_minute),
+            ):
+                require(
+                    limit >= throttle.rate_per_second * 60,
+                    f"Stage {self.name} lets {throttle.rate_per_second} requests a second through to {api}, and its firewall "
+                    f"{limit} a minute of one address: a caller who keeps to the throttle would be shut out.",
+                )
+        domains = [domain for domain in (self.scoring_domain, self.registry_domain) if domain]
+        require(
+            not (self.emulated and domains), f"Stage {self.name} has a domain, which an emulator has not."
+        )
+        require(
+            len({domain.name for domain in domains}) == len(domains),
+            f"Stage {self.name} has one domain for two APIs; each needs a name of its own.",
+        )
+        require(
+            len({domain.region for domain in domains}) <= 1,
+            f"Stage {self.name} has domains with certificates of two regions, "
+            f"{' and '.join(domain.region for domain in domains)}.",
+        )
+        require(
+            self.registry_domain is None or self.registry_domain.truststore is None,
+            f"Stage {self.name} asks callers of the registry for certificates; our own functions, which call it, sign and have none.",
+        )
 
     @property
     def layers_target(self) -> str:

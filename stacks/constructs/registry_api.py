@@ -6,10 +6,12 @@ do is said by IAM on the path: ``execute-api:Invoke`` on ``.../POST/v1/registry/
 
 from __future__ import annotations
 
-from aws_cdk import CfnOutput, aws_apigateway as apigateway, aws_kms as kms, aws_lambda as lambda_
+from aws_cdk import aws_apigateway as apigateway, aws_kms as kms, aws_lambda as lambda_
 from constructs import Construct
 
+from quicksilver.registry_operation import MAX_BODY_BYTES
 from stacks.config import Stage
+from stacks.constructs.firewall import BodyLimit, Limits
 from stacks.constructs.signed_api import SignedApi, explain_signed_method
 
 
@@ -27,6 +29,14 @@ class RegistryApi(Construct):
             name=f"quicksilver-{stage.name}-registry",
             description=f"Quicksilver {stage.name}: the registry of model versions and routes",
             log_key=log_key,
+            outputs="RegistryApi",
+            limits=Limits(
+                requests_per_minute=stage.firewall.registry_per_minute,
+                bodies=[BodyLimit(path_end="", max_bytes=MAX_BODY_BYTES)],
+            )
+            if stage.firewall
+            else None,
+            domain=stage.registry_domain,
             # A method for ANY takes no throttle of its own, so the one for all methods is its.
             throttle=stage.registry_throttle,
         )
@@ -42,6 +52,3 @@ class RegistryApi(Construct):
             )
         )
         explain_signed_method(method)
-
-        CfnOutput(scope, "RegistryApiUrl", value=api.url)
-        CfnOutput(scope, "RegistryApiId", value=api.rest_api_id)

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from quicksilver.errors import FieldError
 from quicksilver.problem import PROBLEM_JSON, problem
 from stacks.config import Endpoint, Stage, Throttle
+from stacks.constructs.firewall import BodyLimit, Limits
 from stacks.constructs.request_model import RequestModel
 from stacks.constructs.signed_api import SignedApi, explain_signed_method
 from stacks.openapi.scoring_operations import OPERATIONS, OUTCOMES
@@ -51,6 +52,17 @@ class ScoringApi(Construct):
             name=f"quicksilver-{stage.name}",
             description=f"Quicksilver {stage.name}: scoring",
             log_key=log_key,
+            outputs="Api",
+            limits=Limits(
+                requests_per_minute=stage.firewall.scoring_per_minute,
+                bodies=[
+                    BodyLimit(path_end=f"/{verb}", max_bytes=operation.max_body_bytes)
+                    for verb, operation in OPERATIONS.items()
+                ],
+            )
+            if stage.firewall
+            else None,
+            domain=stage.scoring_domain,
             gives_account_its_log_role=not stage.emulated,
             method_options={
                 f"/v1/{endpoint.name}/{verb}/POST": apigateway.MethodDeploymentOptions(
@@ -89,8 +101,6 @@ class ScoringApi(Construct):
             explain_signed_method(method)
         self.api_key = self._usage_plan(methods)
 
-        CfnOutput(scope, "ApiUrl", value=self.api.url)
-        CfnOutput(scope, "ApiId", value=self.api.rest_api_id)
         CfnOutput(scope, "ApiKeyId", value=self.api_key.key_id)
 
     def _request_model(self, kind: type[BaseModel]) -> apigateway.IModel:
@@ -144,6 +154,7 @@ class ScoringApi(Construct):
             "Usage",
             description=f"Quicksilver {self._stage.name}: what one API key may send",
             throttle=_settings(self._stage.client_throttle),
+            quota=_a_day(self._stage.client_requests_per_day),
         )
         plan.add_api_key(key)
         plan.add_api_stage(
@@ -157,6 +168,12 @@ class ScoringApi(Construct):
             ],
         )
         return key
+
+
+def _a_day(requests: int | None) -> apigateway.QuotaSettings | None:
+    return (
+        None if requests is None else apigateway.QuotaSettings(limit=requests, period=apigateway.Period.DAY)
+    )
 
 
 def _settings(throttle: Throttle) -> apigateway.ThrottleSettings:

@@ -1,16 +1,19 @@
-"""A regional REST API whose callers sign (SigV4): it logs each access, traces no payload, and refuses in problems."""
+"""A regional REST API whose callers sign (SigV4), behind a firewall on AWS: it logs each access, traces no payload, and refuses
+in problems. Where it has a name of its own, that is its address."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 
-from aws_cdk import RemovalPolicy, aws_apigateway as apigateway, aws_kms as kms
+from aws_cdk import CfnOutput, RemovalPolicy, Stack, aws_apigateway as apigateway, aws_kms as kms
 from constructs import Construct
 
-from stacks.config import Stage, Throttle
+from stacks.config import Domain, Stage, Throttle
 from stacks.constructs.compliance import acknowledge
+from stacks.constructs.custom_domain import CustomDomain
 from stacks.constructs.encrypted_log_group import EncryptedLogGroup
+from stacks.constructs.firewall import Firewall, Limits
 from stacks.constructs.gateway_problems import answer_with_problems
 
 # Who, what, when, how long. Never a body, a header or a path parameter a caller may have put data in.
@@ -34,7 +37,8 @@ class SignedApi(apigateway.RestApi):
     """``throttle`` bounds each of its methods; ``method_options`` says it for each by its path.
 
     Access logs need a role that API Gateway has once per account and region, for every API in it. One API of
-    the stage gives it (``gives_account_its_log_role``), and the others are deployed after that one.
+    the stage gives it (``gives_account_its_log_role``), and the others are deployed after that one. ``limits`` are its
+    firewall's, on AWS; ``outputs`` begins the names of the stack's outputs that say where it is.
     """
 
     def __init__(
@@ -46,6 +50,9 @@ class SignedApi(apigateway.RestApi):
         name: str,
         description: str,
         log_key: kms.IKey,
+        outputs: str,
+        limits: Limits | None,
+        domain: Domain | None,
         gives_account_its_log_role: bool = False,
         throttle: Throttle | None = None,
         method_options: Mapping[str, apigateway.MethodDeploymentOptions] | None = None,
@@ -57,6 +64,8 @@ class SignedApi(apigateway.RestApi):
             rest_api_name=name,
             description=description,
             endpoint_types=[apigateway.EndpointType.REGIONAL],
+            # Who knew the API's own address would need no certificate.
+            disable_execute_api_endpoint=bool(domain and domain.truststore) or None,
             cloud_watch_role=gives_account_its_log_role,
             # Taking it away with this stack would silence every other API of the account.
             cloud_watch_role_removal_policy=RemovalPolicy.RETAIN if gives_account_its_log_role else None,
@@ -73,20 +82,30 @@ class SignedApi(apigateway.RestApi):
             ),
         )
         answer_with_problems(self)
-        _explain_choices(self)
+        if limits is not None:
+            Firewall(self, "Firewall", stage=stage, api=self, limits=limits, log_key=log_key)
+        stack = Stack.of(self)
+        if domain is not None:
+            CustomDomain(
+                self, "Domain", domain=domain, api=self, stack=stack, output=f"{outputs}DomainTarget"
+            )
+        CfnOutput(stack, f"{outputs}Url", value=domain.url if domain else self.url)
+        CfnOutput(stack, f"{outputs}Id", value=self.rest_api_id)
+        _explain_choices(self, behind_firewall=limits is not None)
 
 
-def _explain_choices(api: apigateway.RestApi) -> None:
+def _explain_choices(api: apigateway.RestApi, *, behind_firewall: bool) -> None:
     acknowledge(
         api.node.find_child("Resource"),
         "AwsSolutions-APIG2",
         reason="The function validates each body once; the gateway's validator cannot name the field in a problem.",
     )
-    acknowledge(
-        api.deployment_stage,
-        "AwsSolutions-APIG3",
-        reason="Every method needs a SigV4 signature: the callers are our own engines and engineers, not the public.",
-    )
+    if not behind_firewall:
+        acknowledge(
+            api.deployment_stage,
+            "AwsSolutions-APIG3",
+            reason="An emulator of AWS has no firewall, and is on the machine of who calls it.",
+        )
     acknowledge(
         api.deployment_stage,
         "AwsSolutions-APIG6",

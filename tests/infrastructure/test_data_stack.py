@@ -153,7 +153,11 @@ def test_logs_may_use_the_predictions_key_for_this_stage_only(every_stage: Synth
     assert delivery["Action"] == "kms:Decrypt"
     assert delivery["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
     groups = logs["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
-    assert groups["Fn::Join"][1][-1].endswith(f":log-group:quicksilver-{every_stage.stage.name}-*")
+    stage = every_stage.stage.name
+    assert [group["Fn::Join"][1][-1].rpartition(":log-group:")[2] for group in groups] == [
+        f"quicksilver-{stage}-*",
+        f"aws-waf-logs-quicksilver-{stage}-*",
+    ]
 
 
 # --- approvals are signed, artefacts written once ---------------------------------------------------------------
