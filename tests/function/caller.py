@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -32,6 +33,7 @@ BODY = {
     "keys": {"merchant_id": MERCHANT},
     "features": {"amount": AMOUNT, "channel": "online", "cross_border": True},
 }
+_UNHEARD = re.compile("ReadTimeoutError|ConnectionClosedError")
 MARGIN = 4
 """How many times its deadline an answer may take on a busy machine; what hangs, hangs for far longer."""
 
@@ -112,8 +114,21 @@ class Caller:
         assert answer.content["degraded"] == []
 
     def assert_nothing_lost(self) -> None:
-        """Every decision given has one record, on the stream or in the store, and there is no other record."""
-        assert Counter(self.aws.recorded) == Counter(self.given)
+        """Every decision given has its record, on the stream or in the store, and there is no other record.
+
+        There is one of each, but for copies of what went out again because nothing was heard of it: on a busy machine the
+        second that a put is given may pass after the stream has taken it.
+        """
+        recorded, given = Counter(self.aws.recorded), Counter(self.given)
+        assert recorded.keys() == given.keys()
+        copies = recorded - given
+        assert self._unheard() >= max(copies.values(), default=0), copies
+
+    def _unheard(self) -> int:
+        """How many puts of records ended without an answer, by the log."""
+        lines = self.function.output.splitlines()
+        puts = [line for line in lines if "PutRecords failed" in line or "records not kept" in line]
+        return sum(_UNHEARD.search(line) is not None for line in puts)
 
     def assert_nothing_said(self) -> None:
         output = self.function.output

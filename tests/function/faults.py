@@ -1,4 +1,4 @@
-"""What a call to AWS can meet with. A fault that is no answer of AWS's has written nothing either."""
+"""What a call to AWS can meet with. A fault that is no answer of AWS's has written nothing either, but ``unheard``."""
 
 from __future__ import annotations
 
@@ -58,6 +58,12 @@ def slow(request: Request, perform: Perform, over: threading.Event) -> Answer | 
     """The answer takes its time, and comes sooner than anybody's patience ends."""
     over.wait(0.1)
     return perform(request)
+
+
+def unheard(request: Request, perform: Perform, over: threading.Event) -> Answer | None:
+    """The call has done its work, and its answer is lost on the way."""
+    perform(request)
+    return Answer(200, json.dumps({"message": WHISPER}).encode(), cut=True)
 
 
 def unprocessed(request: Request, perform: Perform, over: threading.Event) -> Answer | None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.function.caller import BODY, Caller
-from tests.function.faults import Fault, error_page, hang, nonsense, reset, some_refused, throttled
+from tests.function.faults import Fault, error_page, hang, nonsense, reset, some_refused, throttled, unheard
 from tests.function.scripted_aws import ScriptedAws, ids
 
 BATCH = {"rows": [BODY] * 10}
@@ -36,6 +36,13 @@ def test_a_stream_that_only_fails_leaves_the_record_in_the_store(
         answer = caller.ask()
     assert len(kept_under(aws, answer.content["prediction_id"])) == 1
     assert caller.counted("PredictionsUndelivered") == 1
+
+
+def test_a_put_whose_answer_is_lost_leaves_a_copy_and_loses_nothing(caller: Caller, aws: ScriptedAws) -> None:
+    with aws.in_turn("PutRecords", unheard):
+        answer = caller.ask()
+    assert ids(aws.taken).count(answer.content["prediction_id"]) == 2
+    assert caller.counted("PredictionsUndelivered") == 0
 
 
 def test_a_stream_that_throttles_some_records_gets_those_again_and_no_others(
