@@ -34,8 +34,8 @@ from examples.card_fraud.train import train
 from quicksilver.aws.deployed_stage import DeployedStage
 from quicksilver.aws.system import SystemClock
 from quicksilver.cli.output import progress_bar
-from quicksilver.local import checkout
-from quicksilver.local.deployment import STAGE
+from quicksilver.errors import Unavailable
+from quicksilver.local.deployment import STAGE, Deployment
 from quicksilver.local.temporary import temporary_deployment
 from quicksilver.query import Span
 
@@ -45,6 +45,7 @@ KILL_EVERY_S = 10
 CALLERS = (1, 2, 4, 6, 8, 12, 16)
 GAIN = 1.1
 """More callers are worth it while they give a tenth more answers a second."""
+FIRST_ANSWER_S = 120
 STEP_S, WARM_S = 8.0, 4.0
 """How long a number of callers is tried, and how much of that goes for new workers to start."""
 SETTLE_S = 90
@@ -122,9 +123,10 @@ def soak(
         ada.features.write(crowd.feature_rows(SystemClock().now_ms()))
         since_ms = time.time_ns() // 1_000_000
         load = Load(ada.api, ENDPOINT, [row.body for row in crowd.rows], seed)
+        await_first_answer(load)
         calibration = calibrate(load, callers, step_s, say)
         schedule = draw(seconds, seed, outages=outages, kill_every_s=kill_every_s)
-        folder = checkout() / ".local" / "soak"
+        folder = deployment.log.parent  # this run's own, where the programs of its workers lie
         holding = load.callers
         begun_s = time.monotonic()
         injected = conduct(schedule, wire, folder, grace.registry, ENDPOINT, canary, load, say)
@@ -143,7 +145,7 @@ def soak(
 
 
 @contextmanager
-def wired_deployment() -> Iterator[tuple[Any, Wire]]:
+def wired_deployment() -> Iterator[tuple[Deployment, Wire]]:
     """A stage of its own whose functions reach AWS by a wire that can be cut."""
     wire = Wire()
     try:
@@ -151,6 +153,16 @@ def wired_deployment() -> Iterator[tuple[Any, Wire]]:
             yield deployment, wire
     finally:
         wire.stop()
+
+
+def await_first_answer(load: Load) -> None:
+    """Let one caller ask until it gets an answer: the first worker takes its time. Raises ``Unavailable``."""
+    load.run(1)
+    deadline = time.monotonic() + FIRST_ANSWER_S
+    while not any(one.outcome.prediction_ids for one in load.asked):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"Nothing was answered in {FIRST_ANSWER_S} s.")
+        time.sleep(0.1)
 
 
 def calibrate(load: Load, tried: tuple[int, ...], step_s: float, say: Say) -> dict[int, float]:
