@@ -120,6 +120,7 @@ class DataStack(Stack):
         CfnOutput(self, "RegistryTable", value=self.registry.table_name)
         CfnOutput(self, "IdempotencyTable", value=self.idempotency.table_name)
         CfnOutput(self, "RollupTable", value=self.rollup.table_name)
+        CfnOutput(self, "AnnouncementsTable", value=self.announcements.table_name)
         CfnOutput(self, "PredictionsStream", value=self.predictions.stream_name)
         CfnOutput(self, "ModelsBucket", value=self.models.bucket_name)
         CfnOutput(self, "ArchiveBucket", value=self.archive.bucket_name)
@@ -227,8 +228,9 @@ class DataStack(Stack):
         deletion_protection: bool = False,
         expires_by: str | None = None,
         policy: Sequence[iam.PolicyStatement] = (),
-    ) -> dynamodb.Table:
-        return dynamodb.Table(
+    ) -> dynamodb.ITable:
+        """The table of the stage's own, or the restored one that is used in its place."""
+        made = dynamodb.Table(
             self,
             id,
             partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
@@ -243,4 +245,18 @@ class DataStack(Stack):
             deletion_protection=deletion_protection,
             resource_policy=iam.PolicyDocument(statements=list(policy)) if policy else None,
             removal_policy=self._removal_policy,
+        )
+        restored = getattr(self._stage.restored_tables, id.lower())
+        return made if restored is None else self._restored(made, restored, key)
+
+    def _restored(self, made: dynamodb.Table, name: str, key: kms.IKey) -> dynamodb.ITable:
+        """A restore keeps the table's encryption and makes no stack of it.
+
+        What other stacks of the stage have imported of the made table has to stay an output until they are deployed without
+        it: CloudFormation refuses to take it away before.
+        """
+        for imported in (made.table_name, made.table_arn):
+            self.export_value(imported)
+        return dynamodb.Table.from_table_attributes(
+            self, f"Restored{made.node.id}", table_name=name, encryption_key=key
         )

@@ -7,9 +7,9 @@ sentence, before any template exists. The values of each stage are in ``stacks/s
 from stacks.config.concurrency import Floor, ProvisionedConcurrency
 from stacks.config.domain import Domain, HostedZone, Truststore
 from stacks.config.endpoint import GATEWAY_TIMEOUT_SECONDS, ONE_VCPU_MIB, Endpoint
-from stacks.config.release import Release, Shift
 from stacks.config.firewall import Firewall
-from stacks.config.release import Release
+from stacks.config.recovery import RestoredTables
+from stacks.config.release import Release, Shift
 from stacks.config.setting import ConfigError
 from stacks.config.stage import Architecture, LogRetention, Stage
 from stacks.config.stage_files import STAGES, load_stage
@@ -31,6 +31,7 @@ __all__ = [
     "LogRetention",
     "ProvisionedConcurrency",
     "Release",
+    "RestoredTables",
     "SageMakerTraining",
     "Shift",
     "Stage",

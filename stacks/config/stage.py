@@ -10,9 +10,9 @@ from enum import Enum
 from quicksilver.settings import Engine
 from stacks.config.domain import Domain
 from stacks.config.endpoint import Endpoint
-from stacks.config.release import Release, Shift
 from stacks.config.firewall import Firewall
-from stacks.config.release import Release
+from stacks.config.recovery import NONE_RESTORED, RestoredTables
+from stacks.config.release import Release, Shift
 from stacks.config.setting import Setting, require
 from stacks.config.throttle import Throttle
 from stacks.config.training import BuiltInTraining, SageMakerTraining, Training
@@ -59,6 +59,7 @@ class Stage(Setting):
     window is more than its disk holds.
     ``client_requests_per_day`` is what one API key may send in a day, where anything bounds it. ``firewall`` is in front of both
     APIs, on AWS. ``scoring_domain`` and ``registry_domain`` are their own names, where they have any.
+    ``restored_tables`` are used in the place of the stage's own, after a restore.
     ``from_clean_tree`` lets it be deployed from a commit only, so that what runs can be built again.
     """
 
@@ -76,6 +77,7 @@ class Stage(Setting):
     rollup_period_seconds: int = 60
     training: Training = BuiltInTraining()
     analysis_engine: Engine = Engine.DUCKDB
+    restored_tables: RestoredTables = NONE_RESTORED
     emulated: bool = False
     release: Release = Release(shift=Shift.CANARY, percent=10, minutes=10)
     from_clean_tree: bool = False

@@ -102,6 +102,7 @@ ALIAS = AliasState("7", {}, "Active", [READY])
         (replace(ALIAS, function_version="$LATEST"), ["fail", "warn"]),
         (replace(ALIAS, version_state=""), ["fail"]),
         (replace(ALIAS, version_state="Failed"), ["fail"]),
+        (replace(ALIAS, version_state="Pending"), ["warn"]),
         (replace(ALIAS, weights={"8": 0.1}), ["fail"]),
         (replace(ALIAS, weights={"8": 0.1}, releasing=True), ["ok"]),
         (replace(ALIAS, provisioned=[replace(READY, qualifier="live")]), ["fail"]),
@@ -116,8 +117,11 @@ def test_live_points_to_one_function_version_which_alone_is_provisioned(
     assert healths(resources.alias("score-card-fraud:live", seen)) == expected
 
 
-TABLE = TableState("ACTIVE", True, "2026-11-20T00:00:00.000Z", True, "expires_at", {"eu-west-1": "ACTIVE"})
+TABLE = TableState(
+    "ACTIVE", True, "2026-11-20T00:00:00.000Z", True, "expires_at", True, {"eu-west-1": "ACTIVE"}
+)
 ASKED_TABLE = {
+    "ResourcePolicy": {"PolicyDocument": {}},
     "DeletionProtectionEnabled": True,
     "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
 }
@@ -134,6 +138,8 @@ ASKED_TABLE = {
         (replace(TABLE, expires_by=""), ["fail"]),
         (replace(TABLE, expires_by="other"), ["fail"]),
         (replace(TABLE, expires_by=None), ["ok", "skipped"]),
+        (replace(TABLE, policed=False), ["fail"]),
+        (replace(TABLE, policed=None), ["ok", "skipped"]),
         (replace(TABLE, replicas={"eu-west-1": "CREATING"}), ["fail"]),
     ],
 )

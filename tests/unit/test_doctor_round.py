@@ -50,7 +50,7 @@ SCORING = {
 
 def function(service: str) -> Resource:
     return Resource(
-        STACK, "Function0001", "AWS::Lambda::Function", f"quicksilver-prod-{service}", {"Environment": {}}
+        STACK, "Function00000001", "AWS::Lambda::Function", f"quicksilver-prod-{service}", {"Environment": {}}
     )
 
 
@@ -70,7 +70,7 @@ class Reader:
                     "arn:aws:lambda:eu-central-1:1:function:quicksilver-prod-score-card-fraud:live",
                     {},
                 ),
-                Resource(STACK, "Registry0001", "AWS::DynamoDB::Table", "registry", {}),
+                Resource(STACK, "Registry00000001", "AWS::DynamoDB::Table", "registry", {}),
             ],
             "quicksilver-prod-redeliver": FunctionState("Active", "Successful", "t", ENVIRONMENT),
             "quicksilver-prod-score-card-fraud": FunctionState("Active", "Successful", "t", SCORING),
@@ -217,6 +217,14 @@ def test_a_function_that_the_doctor_does_not_know_is_not_called_well(round_: Rou
     reader.seen["resources"].append(function("newcomer"))
     reader.seen["quicksilver-prod-newcomer"] = FunctionState("Active", "Successful", "t", {})
     assert [finding.subject for finding in round_.examine().of(Health.WARN)] == ["environment of newcomer"]
+
+
+def test_a_restored_table_is_judged_by_what_its_own_was_asked_for(round_: Round, reader: Reader) -> None:
+    round_._deployed.outputs["RegistryTable"] = "registry-restored"  # type: ignore[index]
+    reader.seen["registry-restored"] = TableState("ACTIVE", False, "", False, "")
+    assert failed(round_.examine()) == [("stores", "table Registry (restored)")]
+    reader.seen["registry-restored"] = NotFound("There is no registry-restored.")
+    assert failed(round_.examine()) == [("missing", "table registry-restored")]
 
 
 def test_a_function_of_another_hand_is_left_alone(round_: Round, reader: Reader) -> None:

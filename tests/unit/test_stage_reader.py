@@ -54,6 +54,16 @@ def test_a_table_that_cannot_be_restored_is_told_so_until_it_can(reader: AwsStag
     assert (seen.status, seen.restorable, seen.expires_by) == ("ACTIVE", True, "expires_at")
 
 
+def test_a_table_without_a_resource_policy_is_seen(reader: AwsStageReader) -> None:
+    assert reader.table("registry").policed is False
+    dynamodb = client("dynamodb")
+    arn = dynamodb.describe_table(TableName="registry")["Table"]["TableArn"]
+    dynamodb.put_resource_policy(
+        ResourceArn=arn, Policy=json.dumps({"Version": "2012-10-17", "Statement": []})
+    )
+    assert reader.table("registry").policed is True
+
+
 def test_what_an_emulator_does_not_tell_is_none(aws: None) -> None:
     emulated = AwsStageReader("prod", client, emulated=True)
     assert (emulated.table("registry").restorable, emulated.table("registry").expires_by) == (None, None)

@@ -70,13 +70,14 @@ class AliasState:
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """``expires_by`` is the attribute by which items expire, "" where none do."""
+    """``expires_by`` is the attribute by which items expire, "" where none do; ``policed`` says that it has a resource policy."""
 
     status: str
     restorable: bool | None
     earliest_restore: str
     protected: bool
     expires_by: str | None
+    policed: bool | None = None
     replicas: Mapping[str, str] = field(default_factory=dict)
     """The status of each replica, by region."""
 

@@ -195,8 +195,18 @@ class AwsStageReader:
             expires_by=expiry["AttributeName"]
             if expiry["TimeToLiveStatus"] in ("ENABLED", "ENABLING")
             else "",
+            policed=self._is_policed(found["TableArn"]),
             replicas={item["RegionName"]: item["ReplicaStatus"] for item in found.get("Replicas", ())},
         )
+
+    def _is_policed(self, table_arn: str) -> bool:
+        try:
+            self._client("dynamodb").get_resource_policy(ResourceArn=table_arn)
+        except (BotoCoreError, ClientError) as error:
+            if cause(error) == "PolicyNotFoundException":
+                return False
+            raise _failed(table_arn, error) from error
+        return True
 
     def stream(self, name: str) -> StreamState:
         client = self._client("kinesis")

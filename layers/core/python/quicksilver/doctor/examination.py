@@ -96,7 +96,12 @@ class Round:
         if not any(stack.status for stack in stacks):
             raise NotFound(f"The stage {self._deployed.stage} is not deployed here: it has no stack.")
         findings = [finding for stack in stacks for finding in resources.stack(stack)]
-        checks = [*self._resource_checks(), *self._endpoint_checks(probe), *self._other_checks()]
+        checks = [
+            *self._resource_checks(),
+            *self._restored_checks(),
+            *self._endpoint_checks(probe),
+            *self._other_checks(),
+        ]
         for number, (subject, check) in enumerate(checks):
             progress("examining", number, len(checks))
             try:
@@ -143,6 +148,16 @@ class Round:
         for kind, judge in _JUDGES.items():
             for resource in self._of(kind):
                 yield resource.name or resource.logical_id, partial(judge, self._reader, resource)
+
+    def _restored_checks(self) -> Iterator[Check]:
+        """Tables that a restore has made, and no stack: they are used in the place of those that the data stack has."""
+        for resource in self._of("AWS::DynamoDB::Table"):
+            used = self._deployed.outputs.get(f"{resource.id}Table", resource.name)
+            if used != resource.name:
+                yield f"table {used}", partial(self._restored, resource._replace(name=used))
+
+    def _restored(self, resource: Resource) -> Iterator[Finding]:
+        return resources.table(resource, self._reader.table(resource.name), " (restored)")
 
     def _alias(self, function: str, alias: str) -> Iterator[Finding]:
         service = function.removeprefix(f"quicksilver-{self._deployed.stage}-")

@@ -84,6 +84,7 @@ def alias(name: str, seen: AliasState) -> Iterator[Finding]:
             Problem(
                 f"It points to function version {version}, whose state is {seen.version_state or 'gone'}.",
                 "Point it to one that is there, or deploy again.",
+                Health.WARN if seen.version_state == "Pending" else Health.FAIL,
             )
         )
     if seen.weights and not seen.releasing:
@@ -125,7 +126,8 @@ def alias(name: str, seen: AliasState) -> Iterator[Finding]:
     yield from found("functions", name, said, problems)
 
 
-def table(resource: Resource, seen: TableState) -> Iterator[Finding]:
+def table(resource: Resource, seen: TableState, used: str = "") -> Iterator[Finding]:
+    """``used`` says how it came to be used, where the stack has not made it."""
     problems = []
     named = f"--table-name {resource.name}"
     if seen.status not in ("ACTIVE", "UPDATING"):
@@ -153,6 +155,15 @@ def table(resource: Resource, seen: TableState) -> Iterator[Finding]:
                 f"aws dynamodb update-time-to-live {named} sets it.",
             )
         )
+    if "ResourcePolicy" in resource.asked and seen.policed is not True:
+        problems.append(
+            untold("whether only the registry may write")
+            if seen.policed is None
+            else Problem(
+                "It has no resource policy: not the registry alone may write.",
+                f"aws dynamodb put-resource-policy, with the policy of the table that the stack {resource.stack} has made.",
+            )
+        )
     for region, status in seen.replicas.items():
         if status != "ACTIVE":
             problems.append(
@@ -165,7 +176,7 @@ def table(resource: Resource, seen: TableState) -> Iterator[Finding]:
         said += f", can be restored to {seen.earliest_restore or 'no moment yet'} or later"
     if seen.protected:
         said += ", protected"
-    yield from found("stores", f"table {resource.id}", said, problems)
+    yield from found("stores", f"table {resource.id}{used}", said, problems)
 
 
 def stream(resource: Resource, seen: StreamState) -> Iterator[Finding]:
