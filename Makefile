@@ -34,7 +34,7 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 .DELETE_ON_ERROR:
 PEERS ?= fastapi flask mlserver bentoml
 
-.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-drift bench-rollback bench-size bench-train sim sim-rollout sim-experiment sim-drift soak fuzz-kernel valgrind-kernel layers synth setup up down clean lock openapi openapi-breaking assembly sbom release open-release deploy difference licences vulnerabilities audit actionlint cost
+.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-drift bench-rollback bench-size bench-train sim sim-rollout sim-experiment sim-drift sim-slo soak fuzz-kernel valgrind-kernel layers synth setup up down clean lock openapi openapi-breaking assembly sbom release open-release deploy difference licences vulnerabilities audit actionlint cost
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -107,7 +107,7 @@ bench-train: setup  ## time and weigh the training of a candidate; writes build/
 	$(SAY) 'bench: the built-in trainer'
 	@$(AT_HOME) $(PY) -m bench.train $(if $(THREADS),--threads $(THREADS))
 
-sim: sim-rollout sim-experiment sim-drift  ## every simulation; writes build/figures/
+sim: sim-rollout sim-experiment sim-drift sim-slo  ## every simulation; writes build/figures/
 
 sim-rollout: setup  ## rollouts by the thousand: false rollbacks, and how early a bad canary is caught
 	$(SAY) 'sim: rollouts'
@@ -120,6 +120,10 @@ sim-experiment: setup  ## experiments by the thousand: false wins, power, covera
 sim-drift: setup  ## windows by the thousand: false alarms, drift found; writes build/figures/drift_null.json and drift_power.json
 	$(SAY) 'sim: drift'
 	@$(AT_HOME) $(PY) -m bench.sim_drift
+
+sim-slo: setup  ## months of traffic: how often objectives call for nothing, and how soon for something; writes build/figures/slo_sim.json
+	$(SAY) 'sim: objectives'
+	@$(AT_HOME) $(PY) -m bench.sim_slo
 
 fuzz-kernel: setup  ## damage 100,000 model texts, for the kernel under sanitizers and for LightGBM (FUZZ_MUTATIONS)
 	$(SAY) 'fuzz: the native kernel'

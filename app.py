@@ -19,6 +19,7 @@ from stacks.delivery_stack import DeliveryStack
 from stacks.monitoring_stack import MonitoringStack
 from stacks.operations_stack import OperationsStack
 from stacks.policies import POLICIES_ROOT
+from stacks.required_alarms import require_alarms
 from stacks.scoring_stack import ScoringStack
 
 
@@ -31,11 +32,11 @@ def build(
     control = ControlStack(app, stage=stage, data=data, layers_root=layers_root, policies_root=policies_root)
     # The scoring API gives the account the role that every API's access log needs.
     control.add_stack_dependency(scoring)
-    MonitoringStack(
+    monitoring = MonitoringStack(
         app, stage=stage, data=data, control=control, layers_root=layers_root, policies_root=policies_root
     )
     if not stage.emulated:
-        OperationsStack(app, stage=stage, data=data)
+        OperationsStack(app, stage=stage, data=data, watched=[data, scoring, control, monitoring])
     refuse_provisioned_aliases(app)
 
 
@@ -50,10 +51,11 @@ if __name__ == "__main__":
         delivery = load_delivery(app.node.try_get_context)
         if delivery is not None:
             build_delivery(app, delivery)
+            app.synth()
         else:
             stage = load_stage(app.node.try_get_context("stage"))
             build(app, stage)
             name_commit(app, stage)
+            require_alarms(stage, {stack.stack_name: stack.template for stack in app.synth().stacks})
     except ConfigError as error:
         sys.exit(f"quicksilver: {error}")
-    app.synth()

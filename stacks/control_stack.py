@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aws_cdk import CfnOutput, Duration, Stack, aws_iam as iam
+from aws_cdk import CfnOutput, Duration, Stack, aws_cloudwatch as cloudwatch, aws_iam as iam
 from constructs import Construct
 
 from quicksilver.archive import CONTRACTS_PREFIX, SHADOW_PREFIX
+from quicksilver.metrics import NAMESPACE, Metric
 from stacks.config import ONE_VCPU_MIB, Stage
+from stacks.constructs.alarm import Alarm, Severity
 from stacks.constructs.artefact_bucket import EVIDENCE, PACKAGES
 from stacks.constructs.count_alarms import ROLLUP, SHADOW, CountAlarms
 from stacks.constructs.function import Function
@@ -134,6 +136,7 @@ class ControlStack(Stack):
             },
             memory_mib=1_024,
             timeout=Duration.seconds(60),
+            patience_minutes=3,
         )
         function.allow(["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"], data.rollup.table_arn)
         StreamConsumer(
@@ -152,9 +155,29 @@ class ControlStack(Stack):
             CountAlarms(
                 self,
                 "RollupCounts",
+                stage=stage,
                 subject="rollup",
                 dimensions={"service": "rollup"},
                 meanings=ROLLUP,
+            )
+            # Decision to count, whichever way the record took: put at once, or kept in S3 and redelivered.
+            Alarm(
+                self,
+                "LogDelay",
+                stage=stage,
+                subject="rollup",
+                what="prediction-log-delay",
+                severity=Severity.TICKET,
+                description=f"rollup: records are counted more than {stage.log_delay_seconds} s after their decisions",
+                metric=cloudwatch.Metric(
+                    namespace=NAMESPACE,
+                    metric_name=Metric.PREDICTION_LOG_DELAY,
+                    dimensions_map={"service": "rollup"},
+                    statistic=cloudwatch.Stats.MAXIMUM,
+                    period=Duration.minutes(1),
+                ),
+                threshold=stage.log_delay_seconds * 1_000,
+                periods=5,
             )
 
     def _shadow(self, stage: Stage, data: DataStack, layers: Layers) -> None:
@@ -176,6 +199,7 @@ class ControlStack(Stack):
             # It holds the models of every endpoint's shadows.
             memory_mib=ONE_VCPU_MIB,
             timeout=Duration.seconds(120),
+            patience_minutes=3,
         )
         function.allow(["dynamodb:GetItem"], data.registry.table_arn)
         allow_objects(
@@ -210,6 +234,7 @@ class ControlStack(Stack):
             CountAlarms(
                 self,
                 "ShadowCounts",
+                stage=stage,
                 subject="shadow",
                 dimensions={"service": "shadow"},
                 meanings=SHADOW,

@@ -7,7 +7,7 @@ taken away without touching the others, and one that signs approvals.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import (
     CfnOutput,
@@ -22,6 +22,7 @@ from aws_cdk import (
 from constructs import Construct
 
 from stacks.config import Stage
+from stacks.constructs.alarm import alarms_of_stage
 from stacks.constructs.archive_tables import ArchiveTables
 from stacks.constructs.artefact_bucket import ArtefactBucket
 from stacks.constructs.compliance import acknowledge
@@ -59,6 +60,8 @@ class DataStack(Stack):
         )
         self._let_logs_use(self.predictions_key)
         self._let_deliveries_read(self.predictions_key)
+        if not stage.emulated:
+            self._let_alarms_tell(self.models_key)
         self.signing_key = self._signing_key()
 
         self.features = self._table("Features", key=self.features_key)
@@ -127,6 +130,17 @@ class DataStack(Stack):
         CfnOutput(self, "ArchiveDatabase", value=self.archive_tables.name)
         CfnOutput(self, "ArchiveWorkgroup", value=self.archive_tables.workgroup.name)
         CfnOutput(self, "SigningKey", value=self.signing_key.key_arn)
+
+    @property
+    def tables(self) -> Mapping[str, dynamodb.Table]:
+        """Every table, by what it holds."""
+        return {
+            "features": self.features,
+            "registry": self.registry,
+            "idempotency": self.idempotency,
+            "rollup": self.rollup,
+            "announcements": self.announcements,
+        }
 
     def _key(self, data_class: str, description: str) -> kms.Key:
         return kms.Key(
@@ -216,6 +230,20 @@ class DataStack(Stack):
                 actions=["kms:Decrypt"],
                 resources=["*"],
                 conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+
+    def _let_alarms_tell(self, key: kms.Key) -> None:
+        """CloudWatch publishes what alarms say under its own name, and the operations stack's topics are under this key.
+
+        https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html#compatibility-with-aws-services
+        """
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                resources=["*"],
+                conditions=alarms_of_stage(self, self._stage),
             )
         )
 

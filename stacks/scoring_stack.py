@@ -15,21 +15,20 @@ from aws_cdk import (
     Duration,
     Stack,
     aws_codedeploy as codedeploy,
-    aws_events as events,
-    aws_events_targets as targets,
 )
 from constructs import Construct
 
 from quicksilver.archive import OUTCOMES_PREFIX, UNDELIVERED_PREFIX
 from stacks.config import Endpoint, Shift, Stage
 from stacks.constructs.artefact_bucket import PACKAGES
-from stacks.constructs.count_alarms import ENDPOINT, CountAlarms
+from stacks.constructs.count_alarms import ENDPOINT, REDELIVERY, CountAlarms
 from stacks.constructs.function import Function
 from stacks.constructs.layers import LAYERS_ROOT, LEAN, Layers
 from stacks.constructs.live_alias import LIVE, CodeRelease, LiveAlias, deployment_config
 from stacks.constructs.object_access import allow_listing, allow_objects
 from stacks.constructs.prediction_archive import PredictionArchive
 from stacks.constructs.release_hooks import ReleaseHooks
+from stacks.constructs.schedule import Schedule
 from stacks.constructs.scoring_api import ScoringApi
 from stacks.constructs.warm_environments import WarmEnvironments
 from stacks.data_stack import DataStack
@@ -70,6 +69,7 @@ class ScoringStack(Stack):
                 CountAlarms(
                     self,
                     f"{_id(endpoint)}Alarms",
+                    stage=stage,
                     subject=endpoint.name,
                     dimensions={"service": endpoint.service, "endpoint": endpoint.name},
                     meanings=ENDPOINT,
@@ -111,6 +111,7 @@ class ScoringStack(Stack):
             CodeRelease(
                 self,
                 f"{_id(endpoint)}Release",
+                stage=stage,
                 endpoint=endpoint,
                 config=config,
                 hooks=hooks,
@@ -148,7 +149,9 @@ class ScoringStack(Stack):
             timeout=Duration.seconds(endpoint.timeout_seconds),
             provisioned_concurrency=warm.floor if warm else 0,
             snap_start=not (warm or self._stage.emulated),
-            keeps_versions=not self._stage.emulated,
+            # A kept snapshot is paid for as long as its function version is there.
+            keeps_versions=warm is not None,
+            subject=endpoint.name,
         )
         function.allow(["dynamodb:BatchGetItem"], data.features.table_arn)
         function.allow(["dynamodb:GetItem"], data.registry.table_arn)
@@ -247,14 +250,23 @@ class ScoringStack(Stack):
         allow_listing(function.own_role, bucket=data.archive, prefixes=[UNDELIVERED_PREFIX])
         function.allow(["kinesis:PutRecords"], data.predictions.stream_arn)
         function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.predictions_key.key_arn)
-        events.Rule(
+        Schedule(
             self,
             "RedeliverEveryMinute",
+            stage=self._stage,
+            function=function,
+            every=Duration.minutes(1),
             description="Undelivered prediction records go back on the stream",
-            schedule=events.Schedule.rate(Duration.minutes(1)),
-            # The next minute's run is the retry.
-            targets=[targets.LambdaFunction(function, retry_attempts=0)],
         )
+        if not self._stage.emulated:
+            CountAlarms(
+                self,
+                "RedeliveryCounts",
+                stage=self._stage,
+                subject="redeliver",
+                dimensions={"service": "redeliver"},
+                meanings=REDELIVERY,
+            )
 
 
 def _id(endpoint: Endpoint) -> str:

@@ -8,6 +8,7 @@ from stacks.config.concurrency import Floor, ProvisionedConcurrency
 from stacks.config.domain import Domain, HostedZone, Truststore
 from stacks.config.endpoint import GATEWAY_TIMEOUT_SECONDS, ONE_VCPU_MIB, Endpoint
 from stacks.config.firewall import Firewall
+from stacks.config.objectives import Objectives
 from stacks.config.recovery import RestoredTables
 from stacks.config.release import Release, Shift
 from stacks.config.setting import ConfigError
@@ -29,6 +30,7 @@ __all__ = [
     "Floor",
     "HostedZone",
     "LogRetention",
+    "Objectives",
     "ProvisionedConcurrency",
     "Release",
     "RestoredTables",

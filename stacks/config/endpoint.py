@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from quicksilver.contract import ENDPOINT_NAME_PATTERN
 from quicksilver.settings import AFTER_ANSWER_SECONDS
 from stacks.config.concurrency import ProvisionedConcurrency
+from stacks.config.objectives import Objectives
 from stacks.config.setting import Setting, require
 from stacks.config.throttle import Throttle
 
@@ -33,7 +34,7 @@ class Endpoint(Setting):
     environments from a snapshot (SnapStart) when traffic asks for them. With ``log_before_response``, an answer waits until its
     record is on the stream or in the store, and is refused if neither takes it: for an endpoint where no decision
     may exist without its record. With ``idempotency_hours``, an answer is kept for so long under the caller's
-    ``Idempotency-Key``; 0 refuses requests with one, for it costs two writes each.
+    ``Idempotency-Key``; 0 refuses requests with one, for it costs two writes each. ``objectives`` are what its alarms are reckoned from.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Endpoint(Setting):
     alarm_errors: int = 1
     log_before_response: bool = False
     idempotency_hours: int = 0
+    objectives: Objectives = Objectives()
 
     def __post_init__(self) -> None:
         require(
@@ -91,6 +93,11 @@ class Endpoint(Setting):
             0 <= self.idempotency_hours <= MAX_IDEMPOTENCY_HOURS,
             f"Endpoint {self.name} keeps answers for {self.idempotency_hours} hours; "
             f"it must be 0 (no idempotency keys) to {MAX_IDEMPOTENCY_HOURS}.",
+        )
+        require(
+            self.objectives.latency_ms < self.timeout_seconds * 1_000,
+            f"Endpoint {self.name} promises answers within {self.objectives.latency_ms} ms; "
+            f"it must be below its timeout of {self.timeout_seconds} s, or no answer could be too slow.",
         )
 
     @property

@@ -55,6 +55,8 @@ class Stage(Setting):
     ``training`` is what trains when a new model is asked for.
     ``rollup_period_seconds`` is what counts of arms are kept by. Never change it on a stage that has data: a record that is
     delivered again would be looked for in another period than it was counted in.
+    ``log_delay_seconds`` is how long after its decision a prediction record may be counted, before somebody has to know.
+    ``account_concurrency`` is what Lambda allows the account at once, in this region: AWS gives 1,000 until it is asked for more.
     ``analysis_engine`` is what answers SQL over the archive when windows are judged: DuckDB within the function, until a
     window is more than its disk holds.
     ``client_requests_per_day`` is what one API key may send in a day, where anything bounds it. ``firewall`` is in front of both
@@ -75,6 +77,8 @@ class Stage(Setting):
     registry_domain: Domain | None = None
     artefact_lock_days: int = 0
     rollup_period_seconds: int = 60
+    log_delay_seconds: int = 120
+    account_concurrency: int = 1_000
     training: Training = BuiltInTraining()
     analysis_engine: Engine = Engine.DUCKDB
     restored_tables: RestoredTables = NONE_RESTORED
@@ -122,6 +126,20 @@ class Stage(Setting):
         require(
             1 <= self.rollup_period_seconds <= 3_600 and 3_600 % self.rollup_period_seconds == 0,
             f"Stage {self.name} counts by periods of {self.rollup_period_seconds} s; they must divide an hour.",
+        )
+        require(
+            10 <= self.log_delay_seconds <= 86_400,
+            f"Stage {self.name} lets {self.log_delay_seconds} s pass until a record is counted; it must be 10 to 86400.",
+        )
+        provisioned = sum(
+            endpoint.provisioned_concurrency.ceiling
+            for endpoint in self.endpoints
+            if endpoint.provisioned_concurrency
+        )
+        require(
+            provisioned < self.account_concurrency,
+            f"Stage {self.name} may provision {provisioned} executions of the {self.account_concurrency} "
+            "that Lambda allows the account at once; it leaves none for anything else.",
         )
         if isinstance(self.training, SageMakerTraining):
             for name in names:
@@ -187,6 +205,11 @@ class Stage(Setting):
         """The physical name of a function; ``service`` is ``score-<endpoint>``, ``redeliver``, ``registry``, ``rollup``,
         ``shadow`` and so on."""
         return f"quicksilver-{self.name}-{service}"
+
+    @property
+    def scoring_api_name(self) -> str:
+        """The name of the scoring API, by which its metrics are found."""
+        return f"quicksilver-{self.name}"
 
     @property
     def training_job_prefix(self) -> str:

@@ -11,14 +11,13 @@ import json
 from aws_cdk import (
     Duration,
     aws_cloudwatch as cloudwatch,
-    aws_events as events,
-    aws_events_targets as targets,
 )
 from constructs import Construct
 
 from quicksilver.archive import PREDICTIONS_PREFIX
 from quicksilver.metrics import NAMESPACE, Metric
 from stacks.config import Stage
+from stacks.constructs.alarm import Alarm, Severity, When
 from stacks.constructs.count_alarms import DRIFT, CountAlarms
 from stacks.constructs.function import Function
 from stacks.constructs.judging import (
@@ -30,6 +29,7 @@ from stacks.constructs.judging import (
     storage_mib,
 )
 from stacks.constructs.layers import Layers
+from stacks.constructs.schedule import Schedule
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
 
@@ -83,26 +83,33 @@ class Drift(Construct):
         function.allow(["dynamodb:Query"], data.rollup.table_arn)
         allow_telling(function, data, control)
         allow_engine(function, stage, data)
-        events.Rule(
+        # Two runs at once do no harm, so no concurrency is kept for it.
+        Schedule(
             self,
             "EveryHour",
+            stage=stage,
+            function=function,
+            every=Duration.hours(1),
             description="Windows of predictions are judged",
-            schedule=events.Schedule.rate(Duration.hours(1)),
-            # The next hour's run is the retry. Two at once do no harm, so no concurrency is kept for it.
-            targets=[targets.LambdaFunction(function, retry_attempts=0)],
         )
         if not stage.emulated:  # an emulator takes no metrics out of logs, so they would never ring
-            CountAlarms(self, "Counts", subject="drift", dimensions={"service": SERVICE}, meanings=DRIFT)
-            self._nobody_judges_alarm(json.loads(policies))
+            CountAlarms(
+                self, "Counts", stage=stage, subject=SERVICE, dimensions={"service": SERVICE}, meanings=DRIFT
+            )
+            self._nobody_judges_alarm(stage, json.loads(policies))
 
-    def _nobody_judges_alarm(self, policies: dict[str, dict[str, int]]) -> None:
+    def _nobody_judges_alarm(self, stage: Stage, policies: dict[str, dict[str, int]]) -> None:
         """Each window that ends is judged: within the shortest that an endpoint has and a day more, one at least."""
         hours = min(policy.get("window_hours", 24) for policy in policies.values())
         days = min(7, -(-hours // 24) + 1)
-        cloudwatch.Alarm(
+        Alarm(
             self,
             "NobodyJudges",
-            alarm_description=f"drift: no window was judged for {days} days; nobody watches for drift",
+            stage=stage,
+            subject=SERVICE,
+            what="nobody-judges",
+            severity=Severity.TICKET,
+            description=f"drift: no window was judged for {days} days; nobody watches for drift",
             metric=cloudwatch.Metric(
                 namespace=NAMESPACE,
                 metric_name=Metric.DRIFT_WINDOWS_JUDGED,
@@ -111,8 +118,8 @@ class Drift(Construct):
                 period=Duration.days(1),
             ),
             threshold=1,
-            comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-            evaluation_periods=days,
+            periods=days,
+            when=When.BELOW,
             # A function that does not run counts nothing, and that is what this is about.
-            treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+            silence_rings=True,
         )

@@ -17,6 +17,7 @@ from aws_cdk import (
     Size,
     SymlinkFollowMode,
     Token,
+    aws_cloudwatch as cloudwatch,
     aws_iam as iam,
     aws_kms as kms,
     aws_lambda as lambda_,
@@ -25,6 +26,7 @@ from constructs import Construct
 
 from quicksilver.metrics import NAMESPACE
 from stacks.config import ConfigError, Stage
+from stacks.constructs.alarm import Alarm, Severity
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.encrypted_log_group import EncryptedLogGroup
 from stacks.constructs.layers import Layers, architecture, python_runtime
@@ -43,7 +45,9 @@ class Function(lambda_.Function):
 
     ``settings`` becomes the environment under the prefix ``QUICKSILVER_``: exactly the fields of the
     function's settings model. It carries all ``layers``, or those that ``carries`` names. With ``keeps_versions``, published function
-    versions stay when the next one is released. Raises ``ConfigError`` where Lambda would not take so much of it.
+    versions stay when the next one is released. Outside an emulated stage, alarms of its ``subject``, or else its service, say when it
+    fails or is throttled in ``patience_minutes`` in a row: one, but for what comes again by itself. Raises ``ConfigError`` where Lambda
+    would not take so much of it.
     """
 
     def __init__(
@@ -66,6 +70,8 @@ class Function(lambda_.Function):
         keeps_versions: bool = False,
         role_name: str | None = None,
         carries: Collection[str] | None = None,
+        subject: str | None = None,
+        patience_minutes: int = 1,
     ) -> None:
         environment = {
             **{f"QUICKSILVER_{name.upper()}": value for name, value in settings.items()},
@@ -119,17 +125,39 @@ class Function(lambda_.Function):
                 else RemovalPolicy.DESTROY,
             ),
         )
-        self.own_role = role
+        self.service, self.own_role = service, role
         if snap_start:
             Annotations.of(self).acknowledge_warning(
                 "@aws-cdk/aws-lambda:snapStartRequirePublish",
                 "Every release publishes a function version, and callers invoke it by the alias.",
             )
+        if not stage.emulated:
+            self._alarms(stage, subject or service, patience_minutes)
         acknowledge(
             self,
             "AwsSolutions-L1",
             reason="The layers hold compiled libraries built and tested for this runtime; it moves with their locks.",
         )
+
+    def _alarms(self, stage: Stage, subject: str, minutes: int) -> None:
+        for metric, what, meaning in (
+            ("Errors", "errors", "it ends with an error, or is ended by Lambda"),
+            ("Throttles", "throttles", "Lambda lets no further invocation begin"),
+        ):
+            Alarm(
+                self,
+                metric,
+                stage=stage,
+                subject=subject,
+                what=what,
+                # What a caller is not answered for it rings the endpoint's objectives.
+                severity=Severity.TICKET,
+                description=f"{subject}: {meaning}"
+                + (f", {minutes} minutes in a row" if minutes > 1 else ""),
+                metric=self.metric(metric, period=Duration.minutes(1), statistic=cloudwatch.Stats.SUM),
+                threshold=1,
+                periods=minutes,
+            )
 
     def allow(self, actions: list[str], *resources: str) -> None:
         """Let the function's own role do this on these resources, by their ARNs."""

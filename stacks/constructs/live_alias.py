@@ -20,8 +20,8 @@ from aws_cdk import (
 from constructs import Construct
 
 from quicksilver.metrics import NAMESPACE, Metric
-from stacks.config import Endpoint, Release, Shift
-from stacks.constructs.alarm import Alarm
+from stacks.config import Endpoint, Release, Shift, Stage
+from stacks.constructs.alarm import Alarm, Severity
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.object_access import finding_resource
 from stacks.constructs.release_hooks import ReleaseHooks
@@ -60,6 +60,7 @@ class CodeRelease(Construct):
         scope: Construct,
         id: str,
         *,
+        stage: Stage,
         endpoint: Endpoint,
         config: codedeploy.ILambdaDeploymentConfig,
         hooks: ReleaseHooks,
@@ -68,6 +69,7 @@ class CodeRelease(Construct):
         alias: lambda_.Alias,
     ) -> None:
         super().__init__(scope, id)
+        self._stage, self._endpoint = stage, endpoint
         self._dimensions = {
             "FunctionName": function_name,
             # Spelled out, since a reference to the alias would be circular: it waits for its deployment
@@ -77,6 +79,7 @@ class CodeRelease(Construct):
         }
         errors = self._alarm(
             "Errors",
+            what="release-errors",
             metric="Errors",
             statistic=cloudwatch.Stats.SUM,
             threshold=endpoint.alarm_errors,
@@ -85,6 +88,7 @@ class CodeRelease(Construct):
         # The function answers 500 and 503 by itself, so Lambda counts no error for them.
         unanswered = self._alarm(
             "Unanswered",
+            what="release-unanswered",
             metric=Metric.REQUESTS_UNANSWERED,
             namespace=NAMESPACE,
             dimensions={
@@ -98,6 +102,7 @@ class CodeRelease(Construct):
         )
         latency = self._alarm(
             "Latency",
+            what="release-latency",
             metric="Duration",
             statistic=cloudwatch.Stats.percentile(99),
             threshold=endpoint.alarm_latency_ms,
@@ -137,6 +142,7 @@ class CodeRelease(Construct):
         self,
         id: str,
         *,
+        what: str,
         metric: str,
         statistic: str,
         threshold: int,
@@ -147,6 +153,11 @@ class CodeRelease(Construct):
         return Alarm(
             self,
             id,
+            stage=self._stage,
+            subject=self._endpoint.name,
+            what=what,
+            # The release is taken back by itself; what is left to do can wait for the day.
+            severity=Severity.TICKET,
             description=description,
             metric=cloudwatch.Metric(
                 namespace=namespace,

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from aws_cdk import (
     Duration,
-    aws_events as events,
-    aws_events_targets as targets,
 )
 from constructs import Construct
 
@@ -25,6 +23,7 @@ from stacks.constructs.judging import (
     storage_mib,
 )
 from stacks.constructs.layers import Layers
+from stacks.constructs.schedule import Schedule
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
 
@@ -76,15 +75,21 @@ class Performance(Construct):
         function.allow(["dynamodb:GetItem"], data.registry.table_arn)
         allow_telling(function, data, control)
         allow_engine(function, stage, data)
-        events.Rule(
+        # Labels are late by days anyway: the next day's run is soon enough a retry.
+        Schedule(
             self,
             "EveryDay",
+            stage=stage,
+            function=function,
+            every=Duration.days(1),
             description="Performance is judged",
-            schedule=events.Schedule.rate(Duration.days(1)),
-            # The next day's run is the retry: labels are late by days anyway.
-            targets=[targets.LambdaFunction(function, retry_attempts=0)],
         )
         if not stage.emulated:  # an emulator takes no metrics out of logs, so they would never ring
             CountAlarms(
-                self, "Counts", subject=SERVICE, dimensions={"service": SERVICE}, meanings=PERFORMANCE
+                self,
+                "Counts",
+                stage=stage,
+                subject=SERVICE,
+                dimensions={"service": SERVICE},
+                meanings=PERFORMANCE,
             )

@@ -8,7 +8,9 @@ add under two prefixes.
 from __future__ import annotations
 
 from aws_cdk import (
+    Duration,
     Stack,
+    aws_cloudwatch as cloudwatch,
     aws_iam as iam,
     aws_kinesis as kinesis,
     aws_kinesisfirehose as firehose,
@@ -20,6 +22,7 @@ from constructs import Construct
 
 from quicksilver.archive import PARQUET, PREDICTIONS_PREFIX
 from stacks.config import Stage
+from stacks.constructs.alarm import Alarm, Severity, When
 from stacks.constructs.archive_tables import ArchiveTables
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.encrypted_log_group import EncryptedLogGroup
@@ -97,6 +100,82 @@ class PredictionArchive(Construct):
             delivery,
             "AwsSolutions-KDF1",
             reason="Records come from a Kinesis stream under our key; Firehose's own encryption is only for direct puts.",
+        )
+        if not stage.emulated:
+            self._alarms(stage, delivery)
+
+    def _alarms(self, stage: Stage, delivery: firehose.CfnDeliveryStream) -> None:
+        late, very_late = Duration.minutes(15), Duration.hours(12)
+        for what, severity, age in (
+            ("late", Severity.TICKET, late),
+            # The stream keeps records for seven days, and among them may be days on which nobody works.
+            ("very-late", Severity.PAGE, very_late),
+        ):
+            self._alarm(
+                stage,
+                delivery,
+                what,
+                severity,
+                "DeliveryToS3.DataFreshness",
+                cloudwatch.Stats.MAXIMUM,
+                age.to_seconds(),
+                f"archive: prediction records have waited {age.to_minutes():g} minutes for their delivery",
+                runbook="archive-late",
+            )
+        self._alarm(
+            stage,
+            delivery,
+            "writes-refused",
+            Severity.TICKET,
+            "DeliveryToS3.Success",
+            cloudwatch.Stats.AVERAGE,
+            1,
+            "archive: S3 refuses objects of Firehose, which goes on trying",
+            when=When.BELOW,
+        )
+        self._alarm(
+            stage,
+            delivery,
+            "records-failed",
+            Severity.TICKET,
+            "FailedConversion.Records",
+            cloudwatch.Stats.SUM,
+            1,
+            f"archive: records do not fit the table's schema; they are under {FAILED} and in no query",
+        )
+
+    def _alarm(
+        self,
+        stage: Stage,
+        delivery: firehose.CfnDeliveryStream,
+        what: str,
+        severity: Severity,
+        metric: str,
+        statistic: str,
+        threshold: float,
+        meaning: str,
+        *,
+        when: When = When.AT_OR_ABOVE,
+        runbook: str = "",
+    ) -> None:
+        Alarm(
+            self,
+            what,
+            stage=stage,
+            subject="archive",
+            what=what,
+            severity=severity,
+            description=meaning,
+            metric=cloudwatch.Metric(
+                namespace="AWS/Firehose",
+                metric_name=metric,
+                dimensions_map={"DeliveryStreamName": delivery.ref},
+                statistic=statistic,
+                period=Duration.minutes(5),
+            ),
+            threshold=threshold,
+            when=when,
+            runbook=runbook or f"archive-{what}",
         )
 
     def _conversion(

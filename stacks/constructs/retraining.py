@@ -21,13 +21,15 @@ from constructs import Construct
 from quicksilver.announcements import SOURCE
 from quicksilver.monitoring import DetailType
 from stacks.config import SageMakerTraining, Stage, WebhookTraining
-from stacks.constructs.alarm import Alarm
+from stacks.constructs.alarm import Alarm, Severity
 from stacks.constructs.compliance import acknowledge
+from stacks.constructs.dead_letters import DeadLetters
 from stacks.constructs.encrypted_log_group import EncryptedLogGroup
 from stacks.constructs.layers import Layers
 from stacks.constructs.retraining_functions import RetrainingFunctions
 from stacks.constructs.retraining_states import Parts, definition
 from stacks.constructs.sagemaker_jobs import SageMakerJobs
+from stacks.constructs.schedule import alarm_on_failed_starts
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
 
@@ -178,7 +180,7 @@ class Retraining(Construct):
         )
         _let(role, ["states:StartExecution"], machine.ref)
         _let(role, ["kms:Decrypt", "kms:GenerateDataKey"], self._data.predictions_key.key_arn)
-        events.Rule(
+        rule = events.Rule(
             self,
             "Requested",
             description="A new model is asked for",
@@ -193,22 +195,38 @@ class Retraining(Construct):
                     stepfunctions.StateMachine.from_state_machine_arn(self, "Started", machine.ref),
                     input=events.RuleTargetInput.from_event_path("$.detail"),
                     role=role,
+                    dead_letter_queue=DeadLetters(
+                        self,
+                        "NotStarted",
+                        stage=self._stage,
+                        subject="retraining",
+                        meaning="a new model was asked for, and the machine was not started in a day of attempts",
+                    ),
                 )
             ],
         )
 
+        if not self._stage.emulated:
+            alarm_on_failed_starts(rule, stage=self._stage, subject="retraining")
+
     def _alarms(self, machine: stepfunctions.CfnStateMachine) -> None:
-        for name, meaning in (
+        for name, what, meaning in (
             (
                 "ExecutionsFailed",
+                "failed",
                 "a retraining has failed; its cause is on the topic and in `quicksilver retrain list`",
             ),
-            ("ExecutionsTimedOut", "a retraining has taken longer than all its steps may"),
-            ("ExecutionsAborted", "somebody has stopped a retraining"),
+            ("ExecutionsTimedOut", "timed-out", "a retraining has taken longer than all its steps may"),
+            ("ExecutionsAborted", "aborted", "somebody has stopped a retraining"),
         ):
             Alarm(
                 self,
                 name,
+                stage=self._stage,
+                subject="retraining",
+                what=what,
+                severity=Severity.TICKET,
+                runbook="a-retraining-did-not-end-well",
                 description=f"retraining: {meaning}",
                 metric=cloudwatch.Metric(
                     namespace="AWS/States",

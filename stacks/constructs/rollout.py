@@ -13,7 +13,6 @@ from aws_cdk import (
     Duration,
     aws_cloudwatch as cloudwatch,
     aws_events as events,
-    aws_events_targets as targets,
     aws_iam as iam,
     aws_sns as sns,
 )
@@ -22,10 +21,12 @@ from constructs import Construct
 from quicksilver.announcements import SOURCE
 from quicksilver.metrics import NAMESPACE, Metric
 from stacks.config import Stage
+from stacks.constructs.alarm import Alarm, Severity, When
 from stacks.constructs.count_alarms import ROLLOUT, CountAlarms
 from stacks.constructs.function import Function
 from stacks.constructs.layers import Layers
 from stacks.constructs.registry_api import RegistryApi
+from stacks.constructs.schedule import Schedule
 from stacks.data_stack import DataStack
 
 SERVICE = "rollout"
@@ -100,24 +101,35 @@ class Rollout(Construct):
                 for endpoint in stage.endpoints
             ),
         )
-        events.Rule(
+        Schedule(
             self,
             "EveryMinute",
+            stage=stage,
+            function=function,
+            every=Duration.minutes(1),
             description="Rollouts are looked at",
-            schedule=events.Schedule.rate(Duration.minutes(1)),
-            # The next minute's run is the retry.
-            targets=[targets.LambdaFunction(function, retry_attempts=0)],
         )
         if not stage.emulated:  # an emulator takes no metrics out of logs, so they would never ring
-            CountAlarms(self, "Counts", subject="rollouts", dimensions={"service": SERVICE}, meanings=ROLLOUT)
-            self._nobody_looks_alarm()
+            CountAlarms(
+                self,
+                "Counts",
+                stage=stage,
+                subject=SERVICE,
+                dimensions={"service": SERVICE},
+                meanings=ROLLOUT,
+            )
+            self._nobody_looks_alarm(stage)
         CfnOutput(scope, "AnnouncementsTopic", value=topic.topic_arn)
 
-    def _nobody_looks_alarm(self) -> None:
-        cloudwatch.Alarm(
+    def _nobody_looks_alarm(self, stage: Stage) -> None:
+        Alarm(
             self,
             "NobodyLooks",
-            alarm_description="rollouts: nobody has looked at any endpoint for five minutes; canaries are unguarded",
+            stage=stage,
+            subject=SERVICE,
+            what="nobody-looks",
+            severity=Severity.PAGE,
+            description="rollout: nobody has looked at any endpoint for five minutes; canaries are unguarded",
             metric=cloudwatch.Metric(
                 namespace=NAMESPACE,
                 metric_name=Metric.ROLLOUT_LOOKS,
@@ -126,8 +138,7 @@ class Rollout(Construct):
                 period=Duration.minutes(5),
             ),
             threshold=1,
-            comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-            evaluation_periods=1,
+            when=When.BELOW,
             # A function that does not run counts nothing, and that is what this is about.
-            treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+            silence_rings=True,
         )

@@ -49,7 +49,7 @@ class ScoringApi(Construct):
             self,
             "Rest",
             stage=stage,
-            name=f"quicksilver-{stage.name}",
+            name=stage.scoring_api_name,
             description=f"Quicksilver {stage.name}: scoring",
             log_key=log_key,
             outputs="Api",

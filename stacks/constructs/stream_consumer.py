@@ -18,8 +18,8 @@ from aws_cdk import (
 from constructs import Construct
 
 from stacks.config import Stage
-from stacks.constructs.alarm import Alarm
-from stacks.constructs.compliance import acknowledge
+from stacks.constructs.alarm import Alarm, Severity
+from stacks.constructs.dead_letters import DeadLetters
 from stacks.constructs.function import Function
 
 _READING = [
@@ -31,13 +31,16 @@ _READING = [
 ]
 """https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html, for a shared iterator."""
 
+VERY_LATE = Duration.days(1)
+"""Six of the seven days that the stream keeps records are left, and days on which nobody works may be among them."""
+
 
 class StreamConsumer(Construct):
     """Gives ``function`` the stream's records, from the oldest that is kept, a shard's one batch at a time.
 
     A batch is up to ``batch_size`` records, or what has come in ``batch_window``. What batches the stream forgot before
     they were done is said in ``given_up``: shard, places and times, and no records. Outside an emulated stage alarms say when
-    the function fails for minutes, falls ``late`` behind, or has given up.
+    the function falls ``late`` behind, or has given up.
     """
 
     def __init__(
@@ -55,17 +58,12 @@ class StreamConsumer(Construct):
         starting_position: lambda_.StartingPosition = lambda_.StartingPosition.TRIM_HORIZON,
     ) -> None:
         super().__init__(scope, id)
-        self.given_up = sqs.Queue(
+        self.given_up = DeadLetters(
             self,
             "GivenUp",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            retention_period=Duration.days(14),
-        )
-        acknowledge(
-            self.given_up,
-            "AwsSolutions-SQS3",
-            reason="It is where what failed goes, and nothing consumes it that could fail again.",
+            stage=stage,
+            subject=function.service,
+            meaning="the stream has forgotten records before they were done",
         )
         function.allow(_READING, stream.stream_arn)
         function.allow(["kms:Decrypt"], key.key_arn)
@@ -86,34 +84,28 @@ class StreamConsumer(Construct):
         # Lambda tries the role while it makes the mapping, and IAM policies are separate resources.
         mapping.node.add_dependency(function.own_role)
         if not stage.emulated:
-            self._alarms(function, late)
+            self._alarms(stage, function, late)
 
-    def _alarms(self, function: Function, late: Duration) -> None:
-        minute, name = Duration.minutes(1), function.node.id
-        Alarm(
-            self,
-            "Failing",
-            description=f"{name} has failed for three minutes, and its batches wait",
-            metric=function.metric_errors(period=minute, statistic=cloudwatch.Stats.SUM),
-            threshold=1,
-            periods=3,
-        )
-        Alarm(
-            self,
-            "Late",
-            description=f"{name} reads records that are {late.to_minutes()} minutes old",
-            metric=function.metric("IteratorAge", period=minute, statistic=cloudwatch.Stats.MAXIMUM),
-            threshold=late.to_milliseconds(),
-        )
-        Alarm(
-            self,
-            "GaveUp",
-            description=f"The stream has forgotten records before {name} was done with them",
-            metric=self.given_up.metric_approximate_number_of_messages_visible(
-                period=minute, statistic=cloudwatch.Stats.MAXIMUM
-            ),
-            threshold=1,
-        )
+    def _alarms(self, stage: Stage, function: Function, late: Duration) -> None:
+        for what, severity, age in (
+            ("reads-late", Severity.TICKET, late),
+            # What is not read within the stream's seven days is read by nobody.
+            ("reads-very-late", Severity.PAGE, VERY_LATE),
+        ):
+            Alarm(
+                self,
+                "Late" if age is late else "VeryLate",
+                stage=stage,
+                subject=function.service,
+                what=what,
+                severity=severity,
+                runbook="reads-late",
+                description=f"{function.service}: it reads records that are {age.to_minutes():g} minutes old",
+                metric=function.metric(
+                    "IteratorAge", period=Duration.minutes(1), statistic=cloudwatch.Stats.MAXIMUM
+                ),
+                threshold=age.to_milliseconds(),
+            )
 
 
 @jsii.implements(lambda_.IEventSourceDlq)

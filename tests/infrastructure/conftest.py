@@ -70,6 +70,17 @@ class Synthesized:
         return name, resource
 
 
+def alarms_of(synthesized: Synthesized, subject: str) -> dict[str, Resource]:
+    """The properties of one subject's alarms, by what they are about: ``dead-letters`` of ``rollup``."""
+    start = f"quicksilver-{synthesized.stage.name}-{subject}-"
+    alarms = (item["Properties"] for item in synthesized.of_type("AWS::CloudWatch::Alarm").values())
+    return {
+        alarm["AlarmName"].removeprefix(start): alarm
+        for alarm in alarms
+        if alarm["AlarmName"].startswith(start)
+    }
+
+
 def told_policy(stage: Stage, endpoint: str) -> DriftPolicy:
     """The drift policy of the checkout as a stage's functions are told it: an emulated one waits an hour for late records."""
     written = DriftPolicy.from_toml((ROOT / "policies" / "drift" / f"{endpoint}.toml").read_text())

@@ -145,7 +145,7 @@ def test_logs_may_use_the_predictions_key_for_this_stage_only(every_stage: Synth
         statement
         for key in every_stage.of_type("AWS::KMS::Key").values()
         for statement in key["Properties"]["KeyPolicy"]["Statement"]
-        if "Service" in statement["Principal"]
+        if statement["Principal"].get("Service", "cloudwatch.amazonaws.com") != "cloudwatch.amazonaws.com"
     ]
     logs, delivery = statements
     # What a state machine under this key logs is encrypted until the delivery has it.

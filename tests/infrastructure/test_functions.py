@@ -270,7 +270,7 @@ def test_release_alarms_watch_the_new_function_version_alone(aws_stage: Synthesi
     watched: list[tuple[str, str, str]] = []
     for alarm in alarms.values():
         properties = alarm["Properties"]
-        if properties["Namespace"] != "AWS/Lambda":
+        if "-release-" not in properties["AlarmName"] or properties["Namespace"] != "AWS/Lambda":
             continue
         dimensions = {item["Name"]: item["Value"] for item in properties["Dimensions"]}
         assert set(dimensions) == {"FunctionName", "Resource", "ExecutedVersion"}
@@ -292,7 +292,7 @@ def test_release_alarms_watch_the_new_function_version_alone(aws_stage: Synthesi
 def test_a_function_version_that_leaves_requests_unanswered_is_taken_back_too(aws_stage: Synthesized) -> None:
     watched = {}
     for alarm in aws_stage.of_type("AWS::CloudWatch::Alarm").values():
-        if alarm["Properties"]["MetricName"] == "RequestsUnanswered":
+        if alarm["Properties"].get("MetricName") == "RequestsUnanswered":
             dimensions = {item["Name"]: item["Value"] for item in alarm["Properties"]["Dimensions"]}
             watched[dimensions["endpoint"]] = dimensions
     services = {
@@ -315,6 +315,8 @@ def test_a_record_on_hold_or_a_route_that_is_not_served_rings_an_alarm_of_its_en
         "PredictionsLost",
         "RouteRefreshFailed",
         "ExtensionFailed",
+        "AdditivityFailed",
+        "RequestsUnguarded",
     }
     found = set()
     for alarm in aws_stage.of_type("AWS::CloudWatch::Alarm", "scoring").values():

@@ -11,7 +11,7 @@ import pytest
 
 from quicksilver.gates.policy import Policy
 from stacks.config import ConfigError, load_stage
-from tests.infrastructure.conftest import ROOT, Synthesized
+from tests.infrastructure.conftest import ROOT, Synthesized, alarms_of
 from tests.infrastructure.test_functions import environment, functions, statements
 
 
@@ -84,23 +84,23 @@ def test_periods_that_do_not_divide_an_hour_are_refused(seconds: int) -> None:
 
 
 def test_alarms_say_that_it_fails_falls_behind_gave_up_or_left_records_out(aws_stage: Synthesized) -> None:
-    alarms = {
-        alarm["Properties"]["MetricName"]: alarm["Properties"]
-        for alarm in aws_stage.of_type("AWS::CloudWatch::Alarm", "control").values()
-        if "Rollup" in json.dumps(alarm["Properties"])
-    }
+    alarms = alarms_of(aws_stage, "rollup")
     assert {name: (alarm["Threshold"], alarm["EvaluationPeriods"]) for name, alarm in alarms.items()} == {
-        "Errors": (1, 3),
-        "IteratorAge": (300_000, 1),
-        "ApproximateNumberOfMessagesVisible": (1, 1),
-        "RollupRecordsUnreadable": (1, 1),
-        "RollupRecordsTooLate": (1, 1),
+        "errors": (1, 3),
+        "throttles": (1, 3),
+        "reads-late": (300_000, 1),
+        "reads-very-late": (86_400_000, 1),
+        "dead-letters": (1, 1),
+        "dead-letters-expiring": (864_000, 1),
+        "prediction-log-delay": (120_000, 5),
+        "records-unreadable": (1, 1),
+        "records-too-late": (1, 1),
     }
-    for name in ("RollupRecordsUnreadable", "RollupRecordsTooLate"):
+    for name in ("records-unreadable", "records-too-late", "prediction-log-delay"):
         # Exactly the dimension it is counted with (bootstrap/emf.py), or it would never ring.
         assert alarms[name]["Dimensions"] == [{"Name": "service", "Value": "rollup"}]
         assert alarms[name]["Namespace"] == "Quicksilver"
-    for name in ("Errors", "IteratorAge"):
+    for name in ("errors", "throttles", "reads-late", "reads-very-late"):
         ((dimension),) = alarms[name]["Dimensions"]
         assert dimension["Name"] == "FunctionName"
         assert dimension["Value"]["Ref"].startswith("Rollup")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tests.infrastructure.conftest import Synthesized
+from tests.infrastructure.conftest import Synthesized, alarms_of
 from tests.infrastructure.test_functions import functions, statements
 
 
@@ -63,18 +63,17 @@ def test_it_may_add_scores_under_one_prefix_and_read_packages(every_stage: Synth
 
 
 def test_alarms_say_that_it_fails_falls_behind_gave_up_or_left_records_out(aws_stage: Synthesized) -> None:
-    alarms = {
-        alarm["Properties"]["MetricName"]: alarm["Properties"]
-        for name, alarm in aws_stage.of_type("AWS::CloudWatch::Alarm", "control").items()
-        if name.startswith("Shadow")
-    }
+    alarms = alarms_of(aws_stage, "shadow")
     assert {name: (alarm["Threshold"], alarm["EvaluationPeriods"]) for name, alarm in alarms.items()} == {
-        "Errors": (1, 3),
-        "IteratorAge": (900_000, 1),
-        "ApproximateNumberOfMessagesVisible": (1, 1),
-        "RouteRefreshFailed": (1, 1),
-        "ShadowRecordsUnreadable": (1, 1),
+        "errors": (1, 3),
+        "throttles": (1, 3),
+        "reads-late": (900_000, 1),
+        "reads-very-late": (86_400_000, 1),
+        "dead-letters": (1, 1),
+        "dead-letters-expiring": (864_000, 1),
+        "route-refresh-failed": (1, 1),
+        "records-unreadable": (1, 1),
     }
-    for name in ("RouteRefreshFailed", "ShadowRecordsUnreadable"):
+    for name in ("route-refresh-failed", "records-unreadable"):
         # Exactly the dimension it is counted with (bootstrap/emf.py), or it would never ring.
         assert alarms[name]["Dimensions"] == [{"Name": "service", "Value": "shadow"}]

@@ -364,6 +364,24 @@ def test_contributions_by_lightgbm_are_counted_because_they_cost_a_hundred_times
     )
     assert score(bench, request_body).explained_by is ExplainedBy.LIGHTGBM
     assert bench.metrics.counts["ExplainedByLightGBM"] == 1
+    assert bench.metrics.counts["AdditivityFailed"] == 1
+
+
+def test_contributions_that_nobody_can_make_add_up_are_counted_beside_the_model_that_gave_them(
+    bench: Bench, request_body: Body, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quicksilver.evaluator._add_up", lambda *_: False)
+    with pytest.raises(NotEvaluated):
+        score(bench, request_body)
+    assert bench.metrics.counts["AdditivityFailed"] == bench.metrics.counts["ModelsNotEvaluated"] == 1
+
+
+def test_a_model_that_the_kernel_refuses_is_no_failure_of_additivity(
+    bench: Bench, request_body: Body, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quicksilver.evaluator._kernel", lambda _: None)
+    assert score(bench, request_body).explained_by is ExplainedBy.LIGHTGBM
+    assert "AdditivityFailed" not in bench.metrics.counts
 
 
 def test_the_archive_has_a_column_for_what_a_degraded_entry_names(bench: Bench, request_body: Body) -> None:

@@ -37,3 +37,19 @@ def test_no_count_is_lost_where_one_thread_counts_while_another_flushes(
     # Then each line is whole, and together they hold every count
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert sum(sum(line["RequestsScored"]) for line in lines) == 2_000
+
+
+def test_what_is_no_count_says_its_unit_and_each_of_its_values(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "rollup")
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Quicksilver")
+    metrics = EmfMetrics()
+    metrics.count(Metric.PREDICTION_LOG_DELAY, 250)
+    metrics.count(Metric.PREDICTION_LOG_DELAY, 4_000)
+    metrics.flush()
+    (line,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    # So that the longest is found by its maximum.
+    assert line["PredictionLogDelay"] == [250, 4_000]
+    assert directive["Metrics"] == [{"Name": "PredictionLogDelay", "Unit": "Milliseconds"}]

@@ -12,7 +12,7 @@ import pytest
 
 import quicksilver.evaluator
 import quicksilver.kernel
-from quicksilver.errors import ModelNotLoadable, NotEvaluated
+from quicksilver.errors import ModelNotLoadable, NotAdditive
 from quicksilver.evaluator import ExplainedBy, LightGBMEvaluator
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def test_contributions_that_do_not_add_up_are_replaced_by_lightgbms_own(
     )
     evaluation = evaluator_of(trained.booster).evaluate(vector)
     assert evaluation.explained_by is ExplainedBy.LIGHTGBM
+    assert evaluation.kernel_failed
     expected = trained.booster.predict([vector], pred_contrib=True)[0]
     assert [*evaluation.contributions, evaluation.expected_value] == list(expected)
 
@@ -68,7 +69,7 @@ def test_contributions_that_nobody_can_make_add_up_are_no_answer(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quicksilver.evaluator, "_add_up", lambda *_: False)
-    with pytest.raises(NotEvaluated, match="do not add up"):
+    with pytest.raises(NotAdditive, match="do not add up"):
         evaluator_of(trained.booster).evaluate(trained.vectors[0].tolist())
 
 
@@ -85,7 +86,9 @@ def test_a_model_the_kernel_refuses_is_explained_by_lightgbm_and_says_so(
     assert evaluator.explained_by is ExplainedBy.LIGHTGBM
     assert "row counts" in caplog.text
     vector = trained.vectors[0].tolist()
-    assert evaluator.evaluate(vector).explained_by is ExplainedBy.LIGHTGBM
+    evaluation = evaluator.evaluate(vector)
+    assert evaluation.explained_by is ExplainedBy.LIGHTGBM
+    assert not evaluation.kernel_failed
     assert evaluator.raw_score(vector) == trained.booster.predict([vector], raw_score=True)[0]
 
 

@@ -245,7 +245,7 @@ def test_an_unreadable_record_holds_nothing_up_and_only_its_place_is_logged(
     assert said.__dict__["sequence_number"] == "49"
     assert said.__dict__["fields"] == ["score: float_parsing"]
     assert "secret" not in str(said.__dict__)
-    assert folding.metrics.counts == {Metric.ROLLUP_RECORDS_UNREADABLE: 1}  # type: ignore[attr-defined]
+    assert folding.metrics.counts[Metric.ROLLUP_RECORDS_UNREADABLE] == 1  # type: ignore[attr-defined]
 
 
 def test_a_record_of_an_endpoint_that_the_stage_does_not_have_is_unreadable_here() -> None:
@@ -273,9 +273,27 @@ def test_a_record_counts_until_a_day_before_its_identity_would_go(age_days: int,
     store = MemoryRollupStore()
     folding = fold(store)
     assert folding.fold(stream(entry(time_ms=NOW_MS - age_days * DAY_MS).data)) == expected
-    assert folding.metrics.counts == (  # type: ignore[attr-defined]
-        {Metric.ROLLUP_RECORDS_TOO_LATE: 1} if expected.too_late else {}
+    counts = folding.metrics.counts  # type: ignore[attr-defined]
+    assert counts.get(Metric.ROLLUP_RECORDS_TOO_LATE, 0) == expected.too_late
+
+
+def test_the_delay_of_the_log_is_that_of_the_oldest_record_that_is_new() -> None:
+    # Given a batch with records of now, of a minute ago and of ten minutes ago
+    store = MemoryRollupStore()
+    young, older, oldest = (
+        entry(number, time_ms=NOW_MS - minutes * 60_000).data for number, minutes in enumerate((0, 1, 10))
     )
+    folding = fold(store)
+    folding.fold(stream(young, older, oldest))
+    assert folding.metrics.counts[Metric.PREDICTION_LOG_DELAY] == 600_000  # type: ignore[attr-defined]
+    # When the stream brings the oldest again, with another that is new, then only that one's delay is told
+    again = fold(store)
+    again.fold(stream(oldest, entry(3, time_ms=NOW_MS - 5_000).data))
+    assert again.metrics.counts[Metric.PREDICTION_LOG_DELAY] == 5_000  # type: ignore[attr-defined]
+    # And where nothing is new, nothing is told
+    known = fold(store)
+    known.fold(stream(oldest))
+    assert Metric.PREDICTION_LOG_DELAY not in known.metrics.counts  # type: ignore[attr-defined]
 
 
 def test_what_is_written_expires_with_its_period() -> None:

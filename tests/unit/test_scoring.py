@@ -115,6 +115,15 @@ def test_a_stale_value_is_never_served_as_fresh(bench: Bench, request_body: Body
     record = score(bench, request_body)
     assert causes(record) == {"txn_count_1h": Cause.STALE, "amount_mean_7d": Cause.STALE}
     assert record.feature_ages_ms == {"card": 3_600_000, "merchant": 3_600_000}
+    assert (bench.metrics.counts["RequestsStale"], bench.metrics.counts["RequestsDegraded"]) == (1, 1)
+
+
+def test_an_answer_that_is_degraded_for_another_cause_is_not_counted_as_stale(
+    bench: Bench, request_body: Body
+) -> None:
+    score(bench, {**request_body, "keys": {}})
+    assert bench.metrics.counts["RequestsDegraded"] == 1
+    assert "RequestsStale" not in bench.metrics.counts
 
 
 def test_a_value_one_millisecond_younger_than_its_limit_is_fresh(bench: Bench, request_body: Body) -> None:

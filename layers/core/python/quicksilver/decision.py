@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from quicksilver.contract import Contract, MissingPolicy
-from quicksilver.errors import FeaturesLate, InvalidRequest, NotEvaluated, QuicksilverError
+from quicksilver.errors import FeaturesLate, InvalidRequest, NotAdditive, NotEvaluated, QuicksilverError
 from quicksilver.evaluator import Evaluation, ExplainedBy
 from quicksilver.fallback import DegradedModel, ModelCause, ModelPolicy
 from quicksilver.features import Cause, Degraded, Vector, build_vector, check_names, feature_keys
@@ -97,11 +97,15 @@ def decide(
             return _fallback(routed, [*failed, (model.name, error)])
         except NotEvaluated as error:
             metrics.count(Metric.MODELS_NOT_EVALUATED)
+            if isinstance(error, NotAdditive):
+                metrics.count(Metric.ADDITIVITY_FAILED)
             logger.error("%s was not evaluated: %s", model.name, error)
             failed.append((model.name, error))
             continue
         if explained and explained.explained_by is not ExplainedBy.KERNEL:
             metrics.count(Metric.EXPLAINED_BY_LIGHTGBM)
+            if explained.kernel_failed:
+                metrics.count(Metric.ADDITIVITY_FAILED)
         return Decision(
             model=model,
             status=Status.REFER if vector.refer else Status.SCORED,

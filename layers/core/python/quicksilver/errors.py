@@ -26,6 +26,7 @@
         ├── ModelNotLoadable      an artefact that is missing, altered or refused by LightGBM
         ├── KernelRefused         a sound model whose contributions are LightGBM's to compute
         ├── NotEvaluated          a model gave no usable score for a vector
+        │   └── NotAdditive       its contributions, LightGBM's own too, do not add up to the raw score
         └── LogFull               a record can be neither delivered nor held
 
 Only the edge (``edge.py``, ``cli``) turns these into HTTP statuses or exit codes.
@@ -156,6 +157,10 @@ class KernelRefused(Unavailable):
 
 class NotEvaluated(Unavailable):
     """A loaded model gave no usable score, or contributions that do not add up to it."""
+
+
+class NotAdditive(NotEvaluated):
+    """Neither the kernel's contributions nor LightGBM's own add up to the raw score."""
 
 
 class LogFull(Unavailable):

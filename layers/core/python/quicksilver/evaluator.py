@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from quicksilver.errors import KernelRefused, ModelNotLoadable, NotEvaluated
+from quicksilver.errors import KernelRefused, ModelNotLoadable, NotAdditive, NotEvaluated
 from quicksilver.kernel import Kernel, Row
 from quicksilver.lightgbm_library import (
     C_API_DTYPE_FLOAT64,
@@ -50,12 +50,16 @@ class ExplainedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """``raw_score`` and ``contributions`` are in raw-score units; contributions plus ``expected_value`` add up to it."""
+    """``raw_score`` and ``contributions`` are in raw-score units; contributions plus ``expected_value`` add up to it.
+
+    ``kernel_failed`` says that the kernel's did not, and that these are LightGBM's in their place.
+    """
 
     raw_score: float
     contributions: tuple[float, ...]
     expected_value: float
     explained_by: ExplainedBy
+    kernel_failed: bool = False
 
 
 class Evaluator(Protocol):
@@ -74,7 +78,7 @@ class Evaluator(Protocol):
         ...
 
     def evaluate(self, vector: Sequence[float]) -> Evaluation:
-        """Raw score and contributions of one vector. Raises ``NotEvaluated``."""
+        """Raw score and contributions of one vector. Raises ``NotEvaluated``, and ``NotAdditive`` where no contributions add up."""
         ...
 
     def score(self, raw_score: float) -> float:
@@ -172,8 +176,14 @@ class LightGBMEvaluator:
                 return Evaluation(raw_score, tuple(parts[:-1]), parts[-1], ExplainedBy.KERNEL)
         parts = worker.lightgbm_contributions()[:]
         if not _add_up(parts, raw_score):
-            raise NotEvaluated("The contributions do not add up to the raw score.")
-        return Evaluation(raw_score, tuple(parts[:-1]), parts[-1], ExplainedBy.LIGHTGBM)
+            raise NotAdditive("The contributions do not add up to the raw score.")
+        return Evaluation(
+            raw_score,
+            tuple(parts[:-1]),
+            parts[-1],
+            ExplainedBy.LIGHTGBM,
+            kernel_failed=worker.kernel is not None,
+        )
 
     def score_matrix(self, vectors: int, rows: int, out: int) -> None:
         """Raw scores of vectors that lie in memory at an address, row after row as doubles, into as many doubles at

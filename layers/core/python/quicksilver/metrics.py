@@ -12,6 +12,9 @@ class Metric(StrEnum):
 
     REQUESTS_SCORED = "RequestsScored"
     REQUESTS_DEGRADED = "RequestsDegraded"  # scored, with at least one feature's policy applied
+    REQUESTS_STALE = (
+        "RequestsStale"  # scored, with at least one feature not used because its value is too old
+    )
     REQUESTS_FALLBACK = "RequestsFallback"  # answered by the contract's declared score, no model being usable
     MODELS_NOT_EVALUATED = (
         "ModelsNotEvaluated"  # a loaded model version gave no usable score; another rung answered
@@ -19,6 +22,7 @@ class Metric(StrEnum):
     EXPLAINED_BY_LIGHTGBM = (
         "ExplainedByLightGBM"  # contributions the kernel did not give, at a hundred times the cost
     )
+    ADDITIVITY_FAILED = "AdditivityFailed"  # a vector whose contributions did not add up to its raw score
     REQUESTS_REPLAYED = (
         "RequestsReplayed"  # answered by the stored answer of their idempotency key, not scored again
     )
@@ -54,6 +58,8 @@ class Metric(StrEnum):
     ARM_DEGRADED = "ArmDegraded"
     ARM_APPROVED = "ArmApproved"  # scored below the endpoint's cut-off
     ARM_SCORE_SUM = "ArmScoreSum"  # scores added up, in basis points: 10,000 is a score of 1
+    PREDICTION_LOG_DELAY = "PredictionLogDelay"
+    """No count, but milliseconds from a decision to its record's being counted: the longest of a batch."""
     SHADOWS_SCORED = "ShadowsScored"  # scores by shadows, one for each of them and each record
     SHADOWS_NOT_SCORED = "ShadowsNotScored"  # a shadow gave no score; the archive says why
     SHADOW_RECORDS_SKIPPED = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from quicksilver.decision import Decision, Routed, decide
 from quicksilver.delivery import PredictionLog
 from quicksilver.errors import LogFull
-from quicksilver.features import check_names, feature_keys
+from quicksilver.features import Cause, check_names, feature_keys
 from quicksilver.ids import uuid7
 from quicksilver.instants import utc_iso
 from quicksilver.metrics import Metric
@@ -120,6 +120,7 @@ class Scorer:
         for metric, value in (
             (Metric.REQUESTS_SCORED, len(given)),
             (Metric.REQUESTS_DEGRADED, sum(bool(record.degraded) for record in given)),
+            (Metric.REQUESTS_STALE, sum(_stale(record) for record in given)),
             (Metric.REQUESTS_FALLBACK, sum(record.status is Status.FALLBACK for record in given)),
         ):
             if value:
@@ -162,6 +163,10 @@ class Scorer:
             expected_value=explained.expected_value if explained else None,
             keys=routed.request.keys,
         )
+
+
+def _stale(record: PredictionRecord) -> bool:
+    return any(item.cause is Cause.STALE for item in record.degraded)
 
 
 def route(loaded: LoadedRoute, request: ScoreRequest) -> Routed:

@@ -35,7 +35,8 @@ class EmfMetrics:
                     metric.add_dimension("endpoint", self._endpoint)
                     metric.add_dimension("function_version", self._function_version)
             else:
-                self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+                unit = MetricUnit.Milliseconds if name is Metric.PREDICTION_LOG_DELAY else MetricUnit.Count
+                self._metrics.add_metric(name=name, unit=unit, value=value)
 
     def count_arm(self, endpoint: str, arm: str, counts: Mapping[Metric, int]) -> None:
         with self._lock:

@@ -15,7 +15,7 @@ later under another sequence number, split and merged shards and two consumers a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from quicksilver.errors import Conflict, FieldError, InvalidInput, Unavailable
@@ -101,8 +101,12 @@ class Fold:
         ):
             if value:
                 self.metrics.count(metric, value)
-        new = sum(self._fold_lane(key, wanted) for key, wanted in lanes.items())
-        return Folded(new, readable - new, unreadable, too_late)
+        new = [one for key, wanted in lanes.items() for one in self._fold_lane(key, wanted)]
+        if new:
+            # Of those that are new alone: what comes a second time was not late the first time.
+            delay_ms = self.clock.now_ms() - min(counted.time_ms for counted in new)
+            self.metrics.count(Metric.PREDICTION_LOG_DELAY, max(0, delay_ms))
+        return Folded(len(new), readable - len(new), unreadable, too_late)
 
     def _read(self, record: StreamRecord) -> Counted:
         counted = read_record(record.data)
@@ -112,15 +116,15 @@ class Fold:
             )
         return counted
 
-    def _fold_lane(self, key: LaneKey, records: Mapping[bytes, Counted]) -> int:
-        """Count those records of a lane that are not counted yet; returns how many."""
+    def _fold_lane(self, key: LaneKey, records: Mapping[bytes, Counted]) -> Sequence[Counted]:
+        """Count those records of a lane that are not counted yet, and return them."""
         for attempt in range(1, _ATTEMPTS + 1):
             lane = self.store.lane(key)
             # The pages after the lane: what it no longer says, they say already.
             seen = lane.recent | self.store.paged(key) if lane.paged else lane.recent
             new = records.keys() - seen
             if not new:
-                return 0
+                return ()
             recent, paged = lane.recent, lane.paged
             if len(recent) >= self.page_identities:
                 self.store.put_page(lane)
@@ -142,5 +146,5 @@ class Fold:
                 self.pause(attempt)
                 continue
             tell_arms(counted, counts, self.metrics)
-            return len(new)
+            return counted
         raise Unavailable(f"A lane of {key.endpoint} is contended: its batch has to come again.")
