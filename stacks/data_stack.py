@@ -132,7 +132,7 @@ class DataStack(Stack):
         CfnOutput(self, "SigningKey", value=self.signing_key.key_arn)
 
     @property
-    def tables(self) -> Mapping[str, dynamodb.Table]:
+    def tables(self) -> Mapping[str, dynamodb.ITable]:
         """Every table, by what it holds."""
         return {
             "features": self.features,
