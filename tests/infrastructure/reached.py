@@ -17,6 +17,7 @@ from pathlib import Path
 from mypy import build
 from mypy.modulefinder import BuildSource
 from mypy.nodes import (
+    CallExpr,
     ClassDef,
     Decorator,
     Expression,
@@ -282,6 +283,11 @@ class Program:
         return found
 
 
+def _is_ours(decorator: Expression) -> bool:
+    made_by = decorator.callee if isinstance(decorator, CallExpr) else decorator
+    return isinstance(made_by, RefExpr) and made_by.fullname.startswith(OURS)
+
+
 def _statements(defs: list[Node] | list[object]) -> Iterator[Node]:
     for statement in defs:
         if isinstance(statement, ClassDef):
@@ -290,6 +296,8 @@ def _statements(defs: list[Node] | list[object]) -> Iterator[Node]:
             yield from statement.base_type_exprs
         elif isinstance(statement, Decorator):
             yield from statement.decorators
+            if any(_is_ours(decorator) for decorator in statement.decorators):
+                yield statement.func  # handed over, to whoever the decorator gives it
         elif not isinstance(statement, FuncDef | OverloadedFuncDef | MypyFile | NameExpr) and isinstance(
             statement, Node
         ):
