@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from bench.soak import calibrate
+from bench.soak import Soaked, await_first_answer, calibrate
+from bench.soak_conductor import Injected, conduct
+from bench.soak_figures import content_of, show
 from bench.soak_judge import Archived, broken_keys, judgement, latency_ratios, outcomes
 from bench.soak_load import Asked, Load
 from bench.soak_outcome import PROCESS_ENDED, REFUSALS, Outcome, no_answer, outcome_of
-from bench.soak_schedule import OUTAGES, QUIET, Kill, Killed, draw
+from bench.soak_schedule import OUTAGES, QUIET, Kill, Killed, Outage, Phase, Schedule, draw
 from bench.soak_workers import Worker, end, service_of, victim, workers
 from quicksilver.aws.api import ApiAnswer
 from quicksilver.errors import Unavailable
@@ -315,3 +318,81 @@ def test_calibration_stops_where_more_callers_get_no_more_answers() -> None:
     found = calibrate(load, (1, 2, 4, 8), 0.01, lambda _: None)
     assert list(found) == [1, 2, 4]
     assert load.callers == 2
+
+
+def test_a_stage_that_answers_nothing_is_told_and_not_soaked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.soak.FIRST_ANSWER_S", 0.1)
+    answers = iter(lambda: refused(HTTPStatus.SERVICE_UNAVAILABLE), None)
+    load = Load(Api(answers), "card-fraud", [{"entity_id": "card_1"}], seed=1)  # type: ignore[arg-type]
+    with pytest.raises(Unavailable, match="Nothing was answered"):
+        await_first_answer(load)
+    load.run(0)
+    assert load.asked
+
+
+# -- carrying it out --
+
+
+class Recorder:
+    """The wire, and the registry that says no to the second change of route."""
+
+    def __init__(self) -> None:
+        self.did: list[str] = []
+        self.injected: Counter[str] = Counter()
+        self.forwarded = 5
+
+    def fail(self, outage: Outage) -> None:
+        self.did.append(str(outage))
+
+    def heal(self) -> None:
+        self.did.append("healed")
+
+    def start_rollout(self, endpoint: str, model: str, **_: Any) -> None:
+        self.did.append(f"{model} rolled out")
+
+    def abort_rollout(self, endpoint: str, *, reason: str) -> None:
+        raise Unavailable("The registry is away.")
+
+
+def carried_out(tmp_path: Path) -> tuple[Schedule, Recorder, Injected, Load]:
+    phases = (Phase(0, 0.3), Phase(0.3, 0.5, OUTAGES[0]), Phase(0.5, 1))
+    schedule = Schedule(phases, (Kill(0.1, Killed.SCORE, 0.5),))
+    recorder, load = Recorder(), Load(Api(iter(())), "card-fraud", [{}], seed=1)  # type: ignore[arg-type]
+    said: list[str] = []
+    injected = conduct(
+        schedule,
+        recorder,
+        tmp_path,
+        recorder,
+        "card-fraud",
+        "card-fraud@2",
+        load,
+        said.append,  # type: ignore[arg-type]
+    )
+    assert [line.split(" for ")[0] for line in said] == [phase.name for phase in phases]
+    return schedule, recorder, injected, load
+
+
+def test_outages_begin_and_end_and_the_route_moves_while_it_is_quiet(tmp_path: Path) -> None:
+    _, recorder, injected, _ = carried_out(tmp_path)
+    assert recorder.did == ["healed", "card-fraud@2 rolled out", "healed", "registry cut", "healed", "healed"]
+    assert [done["what"] for done in injected.done] == [
+        "card-fraud@2 rolled out to 20 %: done",
+        "registry cut",
+        "rollout aborted: The registry is away.",
+    ]
+    assert injected.kills == {}  # nobody of the folder lives
+
+
+def test_the_figures_say_what_was_injected_and_what_was_missed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schedule, recorder, injected, load = carried_out(tmp_path)
+    load.asked = [asked("a", at_s=10.1), asked("b", at_s=10.4)]
+    recorder.injected["registry cut"] = 3
+    soaked = Soaked(schedule, load, 2, injected, {1: 10.0, 2: 12.0}, 10.0, 0, 4)
+    content = content_of(soaked, Archived({"a": 1}, {"a": 2}), recorder)  # type: ignore[arg-type]
+    assert content["outcomes"] == {QUIET: {"200 OK": 1}, "registry cut": {"200 OK": 1}}
+    assert (content["callers"], content["records_put_back"], content["calls_forwarded"]) == (2, 4, 5)
+    show(content)
+    assert "MISSED: 1 answers have no record in the archive: b" in capsys.readouterr().out
