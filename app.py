@@ -36,7 +36,9 @@ def build(
         app, stage=stage, data=data, control=control, layers_root=layers_root, policies_root=policies_root
     )
     if not stage.emulated:
-        OperationsStack(app, stage=stage, data=data, watched=[data, scoring, control, monitoring])
+        OperationsStack(
+            app, stage=stage, data=data, scoring=scoring, watched=[data, scoring, control, monitoring]
+        )
     refuse_provisioned_aliases(app)
 
 

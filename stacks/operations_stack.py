@@ -14,15 +14,25 @@ from constructs import Construct
 from stacks.config import Stage
 from stacks.constructs.alarm import Severity, alarms_of, alarms_of_stage
 from stacks.constructs.composites import Composites
+from stacks.constructs.dashboard import Dashboards
 from stacks.constructs.delay_and_loss import DelayAndLoss
 from stacks.constructs.objectives import ObjectiveAlarms
 from stacks.data_stack import DataStack
+from stacks.scoring_stack import ScoringStack
 
 
 class OperationsStack(Stack):
     """The operations of one stage; its other stacks know nothing of it."""
 
-    def __init__(self, scope: Construct, *, stage: Stage, data: DataStack, watched: Sequence[Stack]) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        stage: Stage,
+        data: DataStack,
+        scoring: ScoringStack,
+        watched: Sequence[Stack],
+    ) -> None:
         """``watched`` are the stage's other stacks, whose alarms are told here."""
         super().__init__(
             scope,
@@ -46,6 +56,8 @@ class OperationsStack(Stack):
         for stack in watched:
             # A composite names alarms, and those must be there.
             self.add_stack_dependency(stack)
+        # The last of all: the bill on them counts what is there.
+        Dashboards(self, "Dashboards", stage=stage, data=data, scoring=scoring)
 
     def _topic(self, id: str, meaning: str) -> sns.Topic:
         topic = sns.Topic(

@@ -15,6 +15,7 @@ from aws_cdk import (
     Duration,
     Stack,
     aws_codedeploy as codedeploy,
+    aws_logs as logs,
 )
 from constructs import Construct
 
@@ -50,6 +51,8 @@ class ScoringStack(Stack):
         self._layers = Layers(self, "Layers", stage=stage, root=layers_root)
 
         functions = {endpoint.name: self._score_function(endpoint) for endpoint in stage.endpoints}
+        self.decision_logs: list[logs.ILogGroup] = [function.log_group for function in functions.values()]
+        """What a decision writes to: the log groups of the score functions, and the API's access log."""
         live = {
             endpoint.name: LiveAlias(self, f"{_id(endpoint)}Live", function=functions[endpoint.name])
             for endpoint in stage.endpoints
@@ -76,7 +79,7 @@ class ScoringStack(Stack):
                 )
 
         self._redeliver_function()
-        PredictionArchive(
+        archive = PredictionArchive(
             self,
             "Archive",
             stage=stage,
@@ -85,7 +88,8 @@ class ScoringStack(Stack):
             key=data.predictions_key,
             tables=data.archive_tables,
         )
-        ScoringApi(
+        self.delivery_name = archive.delivery_name
+        api = ScoringApi(
             self,
             "Api",
             stage=stage,
@@ -93,6 +97,7 @@ class ScoringStack(Stack):
             outcomes=self._outcomes_function(),
             log_key=data.predictions_key,
         )
+        self.decision_logs.append(api.api.access_log)
 
     def _release(self, functions: Mapping[str, Function], live: Mapping[str, LiveAlias]) -> None:
         stage = self._stage

@@ -94,6 +94,7 @@ class PredictionArchive(Construct):
                 ),
             ),
         )
+        self.delivery_name = delivery.ref
         # Firehose tries its role while it is created, and IAM policies are separate resources.
         delivery.node.add_dependency(role)
         acknowledge(

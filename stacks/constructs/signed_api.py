@@ -81,6 +81,7 @@ class SignedApi(apigateway.RestApi):
                 method_options=method_options,
             ),
         )
+        self.access_log = access_log
         answer_with_problems(self)
         if limits is not None:
             Firewall(self, "Firewall", stage=stage, api=self, limits=limits, log_key=log_key)

@@ -17,6 +17,7 @@ from quicksilver.cost.compute import scheduled_runs
 from quicksilver.cost.prices import Charge, prices_of
 from quicksilver.cost.resource_types import FREE, PRICED, require_known_types
 from quicksilver.cost.workload import SECONDS_A_MONTH, workload
+from stacks.config import Endpoint
 from tests.infrastructure.conftest import Synthesized
 
 
@@ -28,14 +29,45 @@ def test_no_type_is_both_priced_and_free() -> None:
     assert PRICED.keys() & FREE.keys() == set()
 
 
-def test_each_endpoint_is_priced_with_what_its_stage_provisions(aws_stage: Synthesized) -> None:
+def test_each_endpoint_is_priced_with_what_its_stage_keeps_warm(aws_stage: Synthesized) -> None:
     stage = aws_stage.stage
     found = read_assembly(aws_stage.folder, stage.name)
     assert found.endpoints == sorted(endpoint.name for endpoint in stage.endpoints)
     priced = bill(found, prices_of("us-east-1"), workload(Decimal(1), found.endpoints))
-    (held,) = [line for line in priced.lines if line.charge is Charge.LAMBDA_PROVISIONED_ARM64]
-    mib = sum(endpoint.memory_mib * endpoint.provisioned_concurrency for endpoint in stage.endpoints)
-    assert held.idle_quantity == Decimal(mib) / 1_024 * SECONDS_A_MONTH
+    idle = {line.charge: line.idle_quantity for line in priced.lines}
+    mib = {
+        charge: sum(endpoint.memory_mib * number(endpoint) for endpoint in stage.endpoints)
+        for charge, number in (
+            (Charge.LAMBDA_PROVISIONED_ARM64, held),
+            (Charge.LAMBDA_SNAPSHOTS, lambda endpoint: endpoint.provisioned_concurrency is None),
+        )
+    }
+    for charge, total in mib.items():
+        assert abs(idle.get(charge, Decimal(0)) - Decimal(total) / 1_024 * SECONDS_A_MONTH) < 1
+
+
+def held(endpoint: Endpoint) -> Decimal:
+    """What an endpoint holds on average: the floors of the stage files are for every day."""
+    provisioned = endpoint.provisioned_concurrency
+    if provisioned is None:
+        return Decimal(0)
+    moments = sorted(
+        (int(hour) * 60 + int(minute), floor.environments)
+        for floor in provisioned.floors
+        for minute, hour, *every_day in [floor.cron.split()]
+        if every_day == ["?", "*", "*", "*"]
+    )
+    assert len(moments) == len(provisioned.floors)
+    if not moments:
+        return Decimal(provisioned.floor)
+    ends = [*(minute for minute, _ in moments[1:]), moments[0][0] + 1_440]
+    return (
+        sum(
+            (Decimal(number) * (end - start) for (start, number), end in zip(moments, ends, strict=True)),
+            Decimal(0),
+        )
+        / 1_440
+    )
 
 
 def test_each_schedule_is_priced_with_what_it_runs(aws_stage: Synthesized) -> None:

@@ -153,6 +153,22 @@ def test_a_scheduled_floor_is_paid_for_as_long_as_it_holds() -> None:
     )
 
 
+def test_a_snapshot_is_paid_for_as_long_as_it_is_kept_and_when_it_is_started_from() -> None:
+    scored = function("score-loans", memory=2_048, QUICKSILVER_ENDPOINT="loans")
+    snapshot = Resource(
+        scored.id, scored.type, {**scored.properties, "SnapStart": {"ApplyOn": "PublishedVersions"}}
+    )
+    found = priced(Assembly("prod", [snapshot]), restores="0.01")
+    # 2 GB for 730 hours; 2 GB for each hundredth decision
+    assert line(found, Charge.LAMBDA_SNAPSHOTS).idle_quantity == 2 * 730 * 3_600
+    assert line(found, Charge.LAMBDA_SNAPSHOTS).quantity == 2 * 730 * 3_600
+    assert found.per_million(line(found, Charge.LAMBDA_RESTORES)) == 20_000 * Decimal("0.0001397998")
+    without = priced(Assembly("prod", [scored]))
+    assert {Charge.LAMBDA_SNAPSHOTS, Charge.LAMBDA_RESTORES} & {
+        each.charge for each in without.lines
+    } == set()
+
+
 def test_an_alarm_on_an_expression_is_paid_by_its_metrics_and_a_composite_once() -> None:
     metrics = [{"Id": "e", "Expression": "a/b"}, {"Id": "a", "MetricStat": {}}, {"Id": "b", "MetricStat": {}}]
     found = priced(

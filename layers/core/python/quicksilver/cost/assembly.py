@@ -31,6 +31,7 @@ class DeployedFunction:
     memory_mib: int
     storage_mib: int
     architecture: str
+    snapshots: bool
     variables: Mapping[str, Any]
 
     @property
@@ -78,9 +79,15 @@ def _function(resource: Resource, stage: str) -> DeployedFunction:
         name=name.removeprefix(f"quicksilver-{stage}-"),
         memory_mib=int(properties.get("MemorySize", 128)),
         storage_mib=int(properties.get("EphemeralStorage", {}).get("Size", 512)),
+        snapshots=takes_snapshots(properties),
         architecture=str(properties.get("Architectures", ["x86_64"])[0]),
         variables=properties.get("Environment", {}).get("Variables", {}),
     )
+
+
+def takes_snapshots(function: Mapping[str, Any]) -> bool:
+    """Whether environments of a function start from a snapshot of its function version."""
+    return bool(function.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions")
 
 
 def _words(value: object) -> Iterator[str]:

@@ -50,6 +50,9 @@ def scoring(assembly: Assembly, workload: Workload) -> Iterator[Use]:
         ):
             yield Use(what, charge[function.architecture], gb_seconds(function.memory_mib, amount))
         yield Use("Lambda, requests", Charge.LAMBDA_REQUESTS, rate * SECONDS_A_MONTH)
+        if function.snapshots:
+            restored = rate * SECONDS_A_MONTH * assumed.restores * function.memory_mib / MIB_A_GB
+            yield Use("Lambda, restores", Charge.LAMBDA_RESTORES, restored)
 
 
 def scheduled(assembly: Assembly, workload: Workload) -> Iterator[Use]:

@@ -30,6 +30,8 @@ class Charge(StrEnum):
     LAMBDA_ON_PROVISIONED_ARM64 = "lambda_on_provisioned_arm64"
     LAMBDA_ON_PROVISIONED_X86_64 = "lambda_on_provisioned_x86_64"
     LAMBDA_STORAGE = "lambda_storage"
+    LAMBDA_SNAPSHOTS = "lambda_snapshots"
+    LAMBDA_RESTORES = "lambda_restores"
     DYNAMODB_READS = "dynamodb_reads"
     DYNAMODB_WRITES = "dynamodb_writes"
     DYNAMODB_REPLICATED_WRITES = "dynamodb_replicated_writes"

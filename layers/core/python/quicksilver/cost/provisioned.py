@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -42,7 +42,7 @@ def held_by(assembly: Assembly, function: DeployedFunction, utilisation: Decimal
     for target in assembly.of_type("AWS::ApplicationAutoScaling::ScalableTarget"):
         if function in assembly.functions_in(target.properties.get("ResourceId")):
             least, most = (int(target.properties[name]) for name in ("MinCapacity", "MaxCapacity"))
-            return Held(_floors(target, least), most, _target(assembly, target, utilisation))
+            return Held(floors(least, _scheduled(target)), most, _target(assembly, target, utilisation))
     fixed = sum(
         int(
             version.properties.get("ProvisionedConcurrencyConfig", {}).get(
@@ -63,13 +63,18 @@ def _target(assembly: Assembly, target: Resource, utilisation: Decimal) -> Decim
     return utilisation
 
 
-def _floors(target: Resource, least: int) -> list[tuple[int, Decimal]]:
-    """Each floor with its share of the week: a scheduled action holds until the next."""
-    changes: dict[int, int] = {}
+def _scheduled(target: Resource) -> Iterator[tuple[str, int]]:
     for action in target.properties.get("ScheduledActions", ()):
         floor = action.get("ScalableTargetAction", {}).get("MinCapacity")
         if floor is not None:
-            changes |= dict.fromkeys(minutes_of_week(action["Schedule"]), int(floor))
+            yield action["Schedule"], int(floor)
+
+
+def floors(least: int, scheduled: Iterable[tuple[str, int]]) -> list[tuple[int, Decimal]]:
+    """Each floor with its share of the week: ``scheduled`` are schedules and floors, of which each holds until the next."""
+    changes: dict[int, int] = {}
+    for schedule, floor in scheduled:
+        changes |= dict.fromkeys(minutes_of_week(schedule), floor)
     if not changes:
         return [(least, Decimal(1))]
     starts = sorted(changes)

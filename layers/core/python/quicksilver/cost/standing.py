@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from quicksilver.cost.assembly import Assembly
-from quicksilver.cost.prices import Charge
-from quicksilver.cost.usage import Use
+from quicksilver.cost.assembly import Assembly, takes_snapshots
+from quicksilver.cost.prices import Charge, PriceTable
+from quicksilver.cost.usage import Use, gb_seconds
 
 HOURS_A_MONTH = 730
 
@@ -35,6 +35,13 @@ def _options(check: Properties) -> int:
     )  # fmt: skip
 
 
+def _snapshot(function: Properties) -> Decimal:
+    """A snapshot is of the memory, and kept for as long as there is its function version: of those, one at a time."""
+    if not takes_snapshots(function):
+        return Decimal(0)
+    return gb_seconds(int(function.get("MemorySize", 128)), Decimal(HOURS_A_MONTH * 3_600))
+
+
 def _hours_on_demand(stream: Properties) -> int:
     return HOURS_A_MONTH if stream.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND" else 0
 
@@ -43,9 +50,10 @@ def _shard_hours(stream: Properties) -> int:
     return 0 if _hours_on_demand(stream) else HOURS_A_MONTH * int(stream.get("ShardCount", 1))
 
 
-COUNTED: tuple[tuple[str, str, Charge, Callable[[Properties], int]], ...] = (
+COUNTED: tuple[tuple[str, str, Charge, Callable[[Properties], int | Decimal]], ...] = (
     ("AWS::KMS::Key", "KMS keys", Charge.KMS_KEYS, _one),
     ("AWS::KMS::ReplicaKey", "KMS keys", Charge.KMS_KEYS, _one),
+    ("AWS::Lambda::Function", "Lambda, snapshots", Charge.LAMBDA_SNAPSHOTS, _snapshot),
     ("AWS::Kinesis::Stream", "Kinesis, streams", Charge.KINESIS_STREAM, _hours_on_demand),
     ("AWS::Kinesis::Stream", "Kinesis, shards", Charge.KINESIS_SHARD, _shard_hours),
     ("AWS::CloudWatch::Alarm", "CloudWatch, metrics in alarms", Charge.CLOUDWATCH_ALARMS, _metrics_read),
@@ -65,3 +73,9 @@ def standing(assembly: Assembly) -> Iterator[Use]:
         for kind, what, charge, quantity in COUNTED:
             if resource.type == kind:
                 yield Use(what, charge, Decimal(quantity(resource.properties)))
+
+
+def dollars_an_hour(assembly: Assembly, prices: PriceTable) -> Decimal:
+    """All of it together."""
+    month = sum((use.quantity * prices.prices[use.charge].dollars for use in standing(assembly)), Decimal(0))
+    return month / HOURS_A_MONTH

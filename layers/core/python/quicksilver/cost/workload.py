@@ -43,6 +43,9 @@ class Assumptions(BaseModel):
     utilisation: Share = Field(
         Decimal("0.7"), description="of provisioned concurrency in use, where it scales"
     )
+    restores: Share = Field(
+        Decimal("0.001"), description="share of decisions that start an environment from a snapshot"
+    )
     archive_months: Amount = Field(Decimal(1), description="months of records that the archive holds")
     run_ms: Amount = Field(Decimal(200), description="ms billed a scheduled run that finds nothing to do")
     judging_ms_a_million: Amount = Field(
