@@ -10,8 +10,10 @@ from aws_cdk import DefaultStackSynthesizer, Stack, aws_iam as iam
 from constructs import Construct
 
 from stacks.config.delivery import Delivery
+from stacks.constructs.doctor_role import DoctorRole
 from stacks.constructs.github_role import AUDIENCE, ISSUER, GitHubRole
-from stacks.constructs.model_roles import ModelRoles, describe_stacks, explain_wildcards
+from stacks.constructs.model_roles import ModelRoles
+from stacks.constructs.stage_names import StageNames, explain_wildcards
 
 BOOTSTRAP_ROLES = ("deploy-role", "file-publishing-role", "lookup-role")
 """Those of ``cdk bootstrap`` that a deployment of ours takes: there are no container images to publish."""
@@ -31,6 +33,13 @@ class DeliveryStack(Stack):
         self._diff(delivery, provider_arn)
         for stage in delivery.stages:
             self._deploy(delivery, stage, provider_arn)
+            DoctorRole(
+                self,
+                f"{stage.capitalize()}Doctor",
+                stage=stage,
+                provider_arn=provider_arn,
+                repository=delivery.repository,
+            )
             ModelRoles(
                 self,
                 f"{stage.capitalize()}Models",
@@ -49,8 +58,11 @@ class DeliveryStack(Stack):
         """For pull requests, whose author may have changed the workflow: it reads templates, which hold no secret, and nothing
         else. Not even the bootstrap's look-up role, which reads all of the account."""
         reads = [
-            describe_stacks(self, stage, "cloudformation:DescribeStacks", "cloudformation:GetTemplate")
-            for stage in delivery.stages
+            names.may(
+                ["cloudformation:DescribeStacks", "cloudformation:GetTemplate"],
+                names.arn("cloudformation", "stack"),
+            )
+            for names in (StageNames(self, stage) for stage in delivery.stages)
         ]
         role = GitHubRole(
             self,
@@ -64,7 +76,9 @@ class DeliveryStack(Stack):
             statements=reads,
         )
         explain_wildcards(
-            role, reads, reason="Every stack of the stages of this account; what it reads is templates."
+            role.policy,
+            reads,
+            reason="Every stack of the stages of this account; what it reads is templates.",
         )
 
     def _deploy(self, delivery: Delivery, stage: str, provider_arn: str) -> None:
