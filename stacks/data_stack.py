@@ -81,7 +81,6 @@ class DataStack(Stack):
             expires_by="expires_at",
         )
         self.announcements = self._table("Announcements", key=self.models_key)
-        self.tables = (self.features, self.registry, self.idempotency, self.rollup, self.announcements)
         self.predictions = kinesis.Stream(
             self,
             "Predictions",

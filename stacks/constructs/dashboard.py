@@ -93,7 +93,7 @@ def _live_stage(
         api=f"quicksilver-{stage.name}",
         functions=[_of_its_endpoint(function, stage) for function in there.functions],
         held=_held(stage.endpoints),
-        tables=[table.table_name for table in data.tables],
+        tables=[table.table_name for table in data.tables.values()],
         stream=data.predictions.stream_name,
         stream_hours=int(hours),
         delivery=scoring.delivery_name,
