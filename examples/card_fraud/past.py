@@ -28,6 +28,7 @@ from quicksilver.memory import (
     MemoryFeatureStore,
     MemoryMetrics,
     MemoryPredictionStream,
+    MemoryScores,
     MemoryUndeliveredStore,
 )
 from quicksilver.outcomes import Outcome
@@ -93,7 +94,8 @@ def score_past(world: World, serving: Serving, clock: ManualClock, stage: str) -
         ENDPOINT, MemoryPredictionStream(), MemoryUndeliveredStore(), metrics, before_response=True
     )
     scorer = Scorer(
-        stage=stage, endpoint=ENDPOINT, serving=serving, features=features, log=log, metrics=metrics, clock=clock,
+        stage=stage, endpoint=ENDPOINT, serving=serving, features=features, log=log, metrics=metrics, scores=MemoryScores(),
+        clock=clock,
         random_bytes=random_bytes, deadline_ms=1_000, batch_deadline_ms=1_000,
     )  # fmt: skip
     contract = serving.loaded_route(scorer.deadline(Asked())).champion.contract

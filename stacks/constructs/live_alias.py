@@ -1,7 +1,8 @@
 """The alias ``live``: the one name API Gateway invokes, and the one way it moves to a new function version.
 
 On AWS, CodeDeploy is the only writer of its weights. A release is guarded by alarms on the new function
-version's own metrics: an alarm on the alias mixes both versions, and a canary of 10 % drowns in the rest.
+version's own metrics: an alarm on the alias mixes both versions, and a canary of 10 % drowns in the rest. The alias's own are
+watched besides, for what a release does to all that is around it.
 CloudWatch has those metrics under the dimensions FunctionName, Resource and ExecutedVersion while an alias
 routes to two function versions (AWS Lambda Developer Guide, "Types of metrics for Lambda functions").
 """
@@ -25,6 +26,7 @@ from stacks.constructs.alarm import Alarm, Severity
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.object_access import finding_resource
 from stacks.constructs.release_hooks import ReleaseHooks
+from stacks.constructs.score_shift import LIMIT, score_shift
 
 LIVE = "live"
 
@@ -70,13 +72,14 @@ class CodeRelease(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._stage, self._endpoint = stage, endpoint
-        self._dimensions = {
+        of_endpoint = {"service": endpoint.service, "endpoint": endpoint.name}
+        of_alias = {
             "FunctionName": function_name,
             # Spelled out, since a reference to the alias would be circular: it waits for its deployment
             # group, and that for its alarms.
             "Resource": f"{function_name}:{LIVE}",
-            "ExecutedVersion": alias.version.version,
         }
+        self._dimensions = {**of_alias, "ExecutedVersion": alias.version.version}
         errors = self._alarm(
             "Errors",
             what="release-errors",
@@ -91,11 +94,7 @@ class CodeRelease(Construct):
             what="release-unanswered",
             metric=Metric.REQUESTS_UNANSWERED,
             namespace=NAMESPACE,
-            dimensions={
-                "service": endpoint.service,
-                "endpoint": endpoint.name,
-                "function_version": alias.version.version,
-            },
+            dimensions={**of_endpoint, "function_version": alias.version.version},
             statistic=cloudwatch.Stats.SUM,
             threshold=endpoint.alarm_errors,
             description=f"{endpoint.name}: the function version being released leaves requests unanswered",
@@ -108,6 +107,37 @@ class CodeRelease(Construct):
             threshold=endpoint.alarm_latency_ms,
             description=f"{endpoint.name}: the function version being released is slow (p99, ms)",
         )
+        alias_errors = self._alarm(
+            "AliasErrors",
+            what="release-alias-errors",
+            runbook="release-errors",
+            metric="Errors",
+            statistic=cloudwatch.Stats.SUM,
+            threshold=endpoint.alarm_errors,
+            dimensions=of_alias,
+            description=f"{endpoint.name}: {LIVE} raises errors, whichever function version",
+        )
+        alias_latency = self._alarm(
+            "AliasLatency",
+            what="release-alias-latency",
+            runbook="release-latency",
+            metric="Duration",
+            statistic=cloudwatch.Stats.percentile(99),
+            threshold=endpoint.alarm_latency_ms,
+            dimensions=of_alias,
+            description=f"{endpoint.name}: {LIVE} is slow (p99, ms), whichever function version",
+        )
+        shift = Alarm(
+            self,
+            "ScoreShift",
+            stage=stage,
+            subject=endpoint.name,
+            what="release-score-shift",
+            severity=Severity.TICKET,
+            description=f"{endpoint.name}: the function version being released scores otherwise than the one before",
+            metric=score_shift(of_endpoint, alias.version.version),
+            threshold=LIMIT,
+        )
         group = codedeploy.LambdaDeploymentGroup(
             self,
             "Group",
@@ -116,7 +146,7 @@ class CodeRelease(Construct):
             deployment_config=config,
             pre_hook=hooks.before,
             post_hook=hooks.after,
-            alarms=[errors, unanswered, latency],
+            alarms=[errors, unanswered, latency, shift, alias_errors, alias_latency],
             auto_rollback=codedeploy.AutoRollbackConfig(
                 failed_deployment=True, stopped_deployment=True, deployment_in_alarm=True
             ),
@@ -143,6 +173,7 @@ class CodeRelease(Construct):
         id: str,
         *,
         what: str,
+        runbook: str | None = None,
         metric: str,
         statistic: str,
         threshold: int,
@@ -156,6 +187,7 @@ class CodeRelease(Construct):
             stage=self._stage,
             subject=self._endpoint.name,
             what=what,
+            runbook=runbook,
             # The release is taken back by itself; what is left to do can wait for the day.
             severity=Severity.TICKET,
             description=description,

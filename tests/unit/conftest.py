@@ -17,6 +17,7 @@ from quicksilver.memory import (
     MemoryMetrics,
     MemoryPredictionStream,
     MemoryRegistryStore,
+    MemoryScores,
     MemorySigner,
     MemoryUndeliveredStore,
 )
@@ -38,6 +39,7 @@ class Bench:
 
     clock: ManualClock = field(default_factory=ManualClock)
     metrics: MemoryMetrics = field(default_factory=MemoryMetrics)
+    scores: MemoryScores = field(default_factory=MemoryScores)
     features: MemoryFeatureStore = field(default_factory=MemoryFeatureStore)
     artifacts: MemoryArtifactStore = field(default_factory=MemoryArtifactStore)
     contracts: MemoryContractStore = field(default_factory=MemoryContractStore)
@@ -87,6 +89,7 @@ class Bench:
             features=self.features,
             log=self.log,
             metrics=self.metrics,
+            scores=self.scores,
             clock=self.clock,
             random_bytes=lambda n: bytes(range(n)),
             deadline_ms=500,

@@ -58,6 +58,16 @@ class MemoryMetrics:
             counted[name] = counted.get(name, 0) + value
 
 
+class MemoryScores:
+    """Scores, in order."""
+
+    def __init__(self) -> None:
+        self.given: list[float] = []
+
+    def add(self, score: float) -> None:
+        self.given.append(score)
+
+
 class MemoryFeatureStore:
     def __init__(self) -> None:
         self._rows: dict[FeatureKey, FeatureRow] = {}

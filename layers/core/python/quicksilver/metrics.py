@@ -36,6 +36,11 @@ class Metric(StrEnum):
     Lambda does not count them as errors, since the function returns an answer; a code canary is
     judged by this metric of its own function version.
     """
+    SCORES_SUMMED = "ScoresSummed"  # scores by a model, in the two sums that follow
+    SCORE_SUM = "ScoreSum"
+    SCORE_SQUARES = "ScoreSquares"
+    """The sum of their squares. All three have the further dimension ``function_version`` too: a release is taken back where
+    the scores of its function version are others than those of the one before."""
     FEATURE_READS_FAILED = "FeatureReadsFailed"  # attempts that the feature store refused or did not answer
     ROUTE_REFRESH_FAILED = "RouteRefreshFailed"
     PREDICTIONS_UNDELIVERED = "PredictionsUndelivered"  # refused by the stream, kept in S3

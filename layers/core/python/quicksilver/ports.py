@@ -45,6 +45,12 @@ class ArmMetrics(Metrics, Protocol):
     def count_arm(self, endpoint: str, arm: str, counts: Mapping[Metric, int]) -> None: ...
 
 
+class Scores(Protocol):
+    """Where the scores that a function version gives are added up."""
+
+    def add(self, score: float) -> None: ...
+
+
 class InvocationEvents(Protocol):
     """How the platform tells an extension of invocations: each is asked for, then received."""
 

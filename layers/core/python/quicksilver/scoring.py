@@ -13,7 +13,7 @@ from quicksilver.features import Cause, check_names, feature_keys
 from quicksilver.ids import uuid7
 from quicksilver.instants import utc_iso
 from quicksilver.metrics import Metric
-from quicksilver.ports import Clock, Deadline, FeatureStore, Metrics
+from quicksilver.ports import Clock, Deadline, FeatureStore, Metrics, Scores
 from quicksilver.prediction import PredictionRecord, ServedArm, Status, kept_answer, kept_entry
 from quicksilver.request import Asked, ScoreRequest, parse_request
 from quicksilver.routing import Arm
@@ -46,6 +46,7 @@ class Scorer:
         features: FeatureStore,
         log: PredictionLog,
         metrics: Metrics,
+        scores: Scores,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
         deadline_ms: int,
@@ -58,6 +59,7 @@ class Scorer:
         self.features = features
         self.log = log
         self.metrics = metrics
+        self.scores = scores
         self.clock = clock
         self._random_bytes = random_bytes
         self._deadline_ms = deadline_ms
@@ -125,6 +127,9 @@ class Scorer:
         ):
             if value:
                 self.metrics.count(metric, value)
+        for record in given:
+            if record.raw_score is not None:  # what the contract declares is nobody's score
+                self.scores.add(record.score)
         return lost
 
     def record(

@@ -21,6 +21,7 @@ from quicksilver.aws.system import SystemClock, pause
 from quicksilver.aws.termination import Termination
 from quicksilver.bootstrap.emf import EmfMetrics
 from quicksilver.bootstrap.logs import configure_logging
+from quicksilver.bootstrap.score_sums import ScoreSums
 from quicksilver.bootstrap.snapshot import around_snapshot
 from quicksilver.code_release import CHECK
 from quicksilver.delivery import PredictionLog
@@ -69,6 +70,8 @@ def score_function() -> ScoreFunction:
     clock = SystemClock()
     function_version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "")  # set by Lambda itself
     metrics = EmfMetrics(settings.endpoint, function_version)
+    service = os.environ.get("POWERTOOLS_SERVICE_NAME", "")
+    scores = ScoreSums(service, settings.endpoint, function_version, clock)
     # Half the deadline for one attempt leaves room to ask again for what was not answered.
     attempt_seconds = settings.deadline_ms / 2_000
     # Registry and features share a client: reading the route at init opens the connection that the
@@ -112,6 +115,7 @@ def score_function() -> ScoreFunction:
         ),
         log=log,
         metrics=metrics,
+        scores=scores,
         clock=clock,
         random_bytes=os.urandom,
         deadline_ms=settings.deadline_ms,
@@ -119,12 +123,12 @@ def score_function() -> ScoreFunction:
     )
     serving.refresh_if_due()
     around_snapshot((dynamodb, packages, signer, stream, undelivered), serving.restored)
-    work = each(log.flush, serving.refresh_if_due, metrics.flush)
+    work = each(log.flush, serving.refresh_if_due, metrics.flush, scores.flush_if_due)
     idempotency = _idempotency(settings, dynamodb, clock, metrics) if settings.idempotency_table else None
     load_registered = ModelLoader(artifacts, LightGBMEvaluator, permit=registered(registry)).model
     if extension is None or termination is None:
         return ScoreFunction(scorer, Inline(work), load_registered, idempotency)
-    termination.then(each(log.drain, metrics.flush))
+    termination.then(each(log.drain, metrics.flush, scores.flush))
     after_response = Extension(extension, work, metrics)
     after_response.start()
     return ScoreFunction(scorer, after_response, load_registered, idempotency)
