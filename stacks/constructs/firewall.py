@@ -2,7 +2,7 @@
 
 What is found in a body is counted and lets nothing be refused: a body holds what strangers typed (a shop's name, a device's
 label), and who may make a decision fail by typing ``<script>`` has found a way around it. Bodies are the functions' to judge
-(docs/adr/0005-bodies-are-validated-once.md). Nothing of a body is logged or sampled.
+(docs/adr/0005-bodies-are-validated-once-in-the-function.md). Nothing of a body is logged or sampled.
 """
 
 from __future__ import annotations

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from cryptography.hazmat.primitives import serialization
 
 from quicksilver.aws.api import ApiClient, api_url
-from quicksilver.errors import Unavailable
+from quicksilver.cli.stage import deployed_stage
+from quicksilver.errors import InvalidInput, Unavailable
+from tests.own_certificate import make_certificate
 
 CREDENTIALS = Credentials("AKIATEST", "secret")
 
@@ -139,3 +144,73 @@ def test_an_api_is_reached_at_its_own_address_or_at_the_emulators(
 ) -> None:
     deployed = f"https://abc123.execute-api.eu-west-1.amazonaws.com/prod{slash}"
     assert api_url(deployed, endpoint_url) == url
+
+
+def test_the_caller_says_what_it_is(server: Server) -> None:
+    # A firewall before the API refuses who does not.
+    client(server).request("GET", "/v1/x")
+    assert server.requests[0]["headers"]["User-Agent"] == "quicksilver"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A PEM file of a certificate and its key."""
+    certificate, key = make_certificate(tmp_path)
+    both = tmp_path / "both.pem"
+    both.write_bytes(certificate.read_bytes() + key.read_bytes())
+    return both
+
+
+@pytest.fixture
+def asking_server(server: Server, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a server that lets in who shows this certificate, and is trusted itself."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.load_verify_locations(certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    return f"https://localhost:{server.server_port}"
+
+
+def test_a_certificate_is_shown_to_an_api_that_asks_for_one(asking_server: str, certificate: Path) -> None:
+    caller = ApiClient(asking_server, CREDENTIALS, "us-east-1", client_certificate=str(certificate))
+    assert caller.request("GET", "/v1/x").status == 200
+
+
+def test_without_one_the_api_cannot_be_reached(asking_server: str, server: Server) -> None:
+    with pytest.raises(Unavailable, match="The API cannot be reached"):
+        ApiClient(asking_server, CREDENTIALS, "us-east-1").request("GET", "/v1/x")
+    assert server.requests == []
+
+
+def test_the_command_line_shows_the_certificate_that_the_environment_names(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("QUICKSILVER_CLIENT_CERTIFICATE", raising=False)
+    assert deployed_stage("prod").client_certificate is None
+    monkeypatch.setenv("QUICKSILVER_CLIENT_CERTIFICATE", str(certificate))
+    assert deployed_stage("prod").client_certificate == str(certificate)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate", "locked"])
+def test_a_file_that_is_no_certificate_is_refused_by_its_name(
+    content: bytes | str | None, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "client.pem"
+    if content == "locked":
+        key = serialization.load_pem_private_key(certificate.read_bytes(), None)
+        path.write_bytes(
+            certificate.read_bytes().partition(b"-----BEGIN PRIVATE KEY")[0]
+            + key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.BestAvailableEncryption(b"secret"),
+            )
+        )
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    monkeypatch.setenv("QUICKSILVER_CLIENT_CERTIFICATE", str(path))
+    with pytest.raises(InvalidInput) as caught:
+        deployed_stage("prod")
+    assert [error.field for error in caught.value.fields] == ["QUICKSILVER_CLIENT_CERTIFICATE"]

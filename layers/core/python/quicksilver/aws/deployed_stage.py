@@ -55,11 +55,13 @@ class _Uncounted:
 class DeployedStage:
     """One stage. ``environment`` is what reaches it, in AWS's own variable names, where this process's does not.
 
-    Only the local stage has one: the emulator's address, its region and the credentials it takes.
+    Only the local stage has one: the emulator's address, its region and the credentials it takes. ``client_certificate`` is a PEM
+    file, for a scoring API with mutual TLS.
     """
 
     stage: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    client_certificate: str | None = None
 
     @property
     def endpoint_url(self) -> str | None:
@@ -121,7 +123,11 @@ class DeployedStage:
     @cached_property
     def api(self) -> ApiClient:
         return ApiClient(
-            self.api_url, self.session.get_credentials(), self.session.region_name, api_key=self.api_key
+            self.api_url,
+            self.session.get_credentials(),
+            self.session.region_name,
+            api_key=self.api_key,
+            client_certificate=self.client_certificate,
         )
 
     @cached_property

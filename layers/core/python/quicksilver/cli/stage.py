@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
 from typing import Annotated
 
 import typer
@@ -14,6 +16,7 @@ from quicksilver.local import deployment
 from quicksilver.local.emulator import Emulator
 
 LOCAL = deployment.STAGE
+CLIENT_CERTIFICATE = "QUICKSILVER_CLIENT_CERTIFICATE"
 
 StageOption = Annotated[str, typer.Option("--stage", help="The deployed stage to talk to.")]
 
@@ -49,13 +52,28 @@ def deployed_stage(stage: str, person: str | None = None) -> DeployedStage:
                 "On AWS you are who your credentials are.",
                 [FieldError("--as", "is for the local stage only")],
             )
-        return DeployedStage(stage)
+        return DeployedStage(stage, client_certificate=_client_certificate())
     emulator = Emulator()
     if not emulator.status().running:
         error = Unavailable("The local AWS is not running.")
         error.add_note("Start it and deploy to it with: quicksilver local up")
         raise error
     return DeployedStage(stage, deployment.Deployment(emulator).environment_of(person or "ada"))
+
+
+def _client_certificate() -> str | None:
+    """The certificate to show to an API that asks for one (mutual TLS). Raises ``InvalidInput`` for a file that is none."""
+    path = os.environ.get(CLIENT_CERTIFICATE)
+    if not path:
+        return None
+    try:
+        ssl.create_default_context().load_cert_chain(path, password=lambda: b"")
+    except (OSError, ValueError):
+        reason = "names no PEM file with a certificate and its key, without a password"
+        raise InvalidInput(
+            "There is no client certificate to show.", [FieldError(CLIENT_CERTIFICATE, reason)]
+        ) from None
+    return path
 
 
 def confirm(plan: str, *, yes: bool) -> None:
