@@ -1,4 +1,4 @@
-"""The CDK app: ``cdk synth -c stage=local|dev|staging|prod``, or ``-c delivery=<owner>/<repository>``, which is in no stage."""
+"""The CDK app: ``cdk synth -c stage=local|dev|staging|prod``, there ``-c side=standby`` for its second region; or ``-c delivery=<owner>/<repository>``, which is in no stage."""
 
 from __future__ import annotations
 
@@ -27,8 +27,19 @@ def build(
     app: App, stage: Stage, *, layers_root: Path = LAYERS_ROOT, policies_root: Path = POLICIES_ROOT
 ) -> None:
     check_every_synth(app)
+    _build(app, stage, layers_root, policies_root)
+    refuse_provisioned_aliases(app)
+
+
+def _build(app: App, stage: Stage, layers_root: Path, policies_root: Path) -> None:
     data = DataStack(app, stage=stage)
+    if not stage.answers:
+        return
     scoring = ScoringStack(app, stage=stage, data=data, layers_root=layers_root)
+    if not stage.decides:
+        # A standby answers before anybody has told it to decide.
+        OperationsStack(app, stage=stage, data=data, scoring=scoring, watched=[data, scoring])
+        return
     control = ControlStack(app, stage=stage, data=data, layers_root=layers_root, policies_root=policies_root)
     # The scoring API gives the account the role that every API's access log needs.
     control.add_stack_dependency(scoring)
@@ -39,7 +50,6 @@ def build(
         OperationsStack(
             app, stage=stage, data=data, scoring=scoring, watched=[data, scoring, control, monitoring]
         )
-    refuse_provisioned_aliases(app)
 
 
 def build_delivery(app: App, delivery: Delivery) -> None:
@@ -56,8 +66,11 @@ if __name__ == "__main__":
             app.synth()
         else:
             stage = load_stage(app.node.try_get_context("stage"))
+            stage = stage.on_side(app.node.try_get_context("side"))
             build(app, stage)
             name_commit(app, stage)
-            require_alarms(stage, {stack.stack_name: stack.template for stack in app.synth().stacks})
+            stacks = {stack.stack_name: stack.template for stack in app.synth().stacks}
+            if stage.answers:
+                require_alarms(stage, stacks)
     except ConfigError as error:
         sys.exit(f"quicksilver: {error}")

@@ -23,6 +23,7 @@ from stacks.constructs.layers import LAYERS_ROOT, Layers
 from stacks.constructs.object_access import allow_objects
 from stacks.constructs.registry_api import RegistryApi
 from stacks.constructs.rollout import Rollout
+from stacks.constructs.stage_region import environment_of
 from stacks.constructs.stream_consumer import StreamConsumer
 from stacks.data_stack import DataStack
 from stacks.policies import POLICIES_ROOT, cutoffs_json, policies_json
@@ -43,6 +44,7 @@ class ControlStack(Stack):
         super().__init__(
             scope,
             f"quicksilver-{stage.name}-control",
+            env=environment_of(stage),
             description=f"Quicksilver {stage.name}: the registry function and its API, rollup, rollouts and shadows",
         )
         layers = Layers(self, "ControlLayers", stage=stage, root=layers_root)

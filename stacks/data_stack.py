@@ -21,12 +21,15 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from stacks.config import Stage
+from stacks.config import ConfigError, Side, Stage
 from stacks.constructs.alarm import alarms_of_stage
 from stacks.constructs.archive_tables import ArchiveTables
 from stacks.constructs.artefact_bucket import ArtefactBucket
+from stacks.constructs.artefact_replication import ArtefactReplication
 from stacks.constructs.compliance import acknowledge
+from stacks.constructs.global_table import GlobalTable
 from stacks.constructs.private_bucket import AccessLogBucket, PrivateBucket
+from stacks.constructs.stage_region import environment_of
 
 _WRITES = (
     "dynamodb:BatchWriteItem",
@@ -46,6 +49,7 @@ class DataStack(Stack):
         super().__init__(
             scope,
             f"quicksilver-{stage.name}-data",
+            env=environment_of(stage),
             description=f"Quicksilver {stage.name}: tables, streams, buckets and keys",
             termination_protection=not stage.emulated,
         )
@@ -62,16 +66,17 @@ class DataStack(Stack):
         self._let_deliveries_read(self.predictions_key)
         if not stage.emulated:
             self._let_alarms_tell(self.models_key)
-        self.signing_key = self._signing_key()
+        self._signing = self._signing_replica() if stage.side is Side.STANDBY else self._signing_key()
 
-        self.features = self._table("Features", key=self.features_key)
+        self.features = self._table("Features", key=self.features_key, shared="features")
         self.registry = self._table(
             "Registry",
             key=self.models_key,
             sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
             deletion_protection=not stage.emulated,
             # A change made by hand would be in no history.
-            policy=[self._deny_all_but_the_registry("TheRegistryAloneWrites", _WRITES)],
+            only_the_registry_writes=True,
+            shared="models",
         )
         self.idempotency = self._table("Idempotency", key=self.predictions_key, expires_by="expires_at")
         self.rollup = self._table(
@@ -80,7 +85,7 @@ class DataStack(Stack):
             sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
             expires_by="expires_at",
         )
-        self.announcements = self._table("Announcements", key=self.models_key)
+        self.announcements = self._table("Announcements", key=self.models_key, shared="models")
         self.predictions = kinesis.Stream(
             self,
             "Predictions",
@@ -106,7 +111,18 @@ class DataStack(Stack):
             key=self.models_key,
             access_logs=access_logs,
             removal_policy=self._removal_policy,
+            name=self._standby_models if stage.side is Side.STANDBY else None,
         )
+        if stage.second_region and stage.side is Side.PRIMARY:
+            ArtefactReplication(
+                self,
+                "Replication",
+                source=self.models,
+                key=self.models_key,
+                target=self._standby_models,
+                region=stage.second_region.standby,
+                alias=self._alias("models"),
+            )
         self.archive = PrivateBucket(
             self,
             "Archive",
@@ -129,7 +145,24 @@ class DataStack(Stack):
         CfnOutput(self, "ArchiveBucket", value=self.archive.bucket_name)
         CfnOutput(self, "ArchiveDatabase", value=self.archive_tables.name)
         CfnOutput(self, "ArchiveWorkgroup", value=self.archive_tables.workgroup.name)
-        CfnOutput(self, "SigningKey", value=self.signing_key.key_arn)
+        if self._signing is not None:
+            CfnOutput(self, "SigningKey", value=self._signing.key_arn)
+
+    @property
+    def signing_key(self) -> kms.IKey:
+        """What approvals are checked by. Raises ``ConfigError`` for a standby that is not told it."""
+        if self._signing is None:
+            raise ConfigError(f"The standby of {self._stage.name} needs approvals_key to check approvals.")
+        return self._signing
+
+    def _alias(self, data_class: str) -> str:
+        return f"alias/quicksilver/{self._stage.name}/{data_class}"
+
+    @property
+    def _standby_models(self) -> str:
+        """The bucket of the standby, by a name that the primary can know before it is there."""
+        regions = self._stage.second_region
+        return f"quicksilver-{self._stage.name}-models-{self.account}-{regions.standby if regions else ''}"
 
     @property
     def tables(self) -> Mapping[str, dynamodb.ITable]:
@@ -166,20 +199,61 @@ class DataStack(Stack):
             description=f"Signs the approvals of model versions ({self._stage.name})",
             key_spec=kms.KeySpec.ECC_NIST_P256,
             key_usage=kms.KeyUsage.SIGN_VERIFY,
+            # What has been approved must be checked in both regions by one key.
+            multi_region=True if self._stage.second_region else None,
             removal_policy=self._removal_policy,
         )
         key.add_to_resource_policy(self._deny_all_but_the_registry("TheRegistryAloneSigns", ["kms:Sign"]))
         return key
 
+    def _signing_replica(self) -> kms.IKey | None:
+        """The primary's signing key in this region; none while the stage does not say it."""
+        regions = self._stage.second_region
+        if regions is None or regions.approvals_key is None:
+            return None
+        policy = iam.PolicyDocument(
+            statements=[
+                iam.PolicyStatement(
+                    principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]
+                ),
+                self._deny_all_but_the_registry("TheRegistryAloneSigns", ["kms:Sign"]),
+            ]
+        )
+        replica = kms.CfnReplicaKey(
+            self,
+            "ApprovalsKeyReplica",
+            primary_key_arn=regions.approvals_key,
+            key_policy=policy,
+            description=f"Signs the approvals of model versions ({self._stage.name}, standby)",
+        )
+        replica.apply_removal_policy(self._removal_policy)
+        return kms.Key.from_key_arn(self, "ApprovalsKey", replica.attr_arn)
+
+    def _role_arn(self, name: str) -> str:
+        return self.format_arn(service="iam", region="", resource="role", resource_name=name)
+
     def _deny_all_but_the_registry(self, sid: str, actions: Sequence[str]) -> iam.PolicyStatement:
         """Deny actions on the resource whose policy this goes into to everyone but the registry function."""
-        role = self.format_arn(
-            service="iam",
-            region="",
-            resource="role",
-            # By name, since the role is in a stack that needs this one.
-            resource_name=self._stage.registry_role_name(self.region),
-        )
+        # By name, since the role is in a stack that needs this one.
+        role = self._role_arn(self._stage.registry_role_name(self.region))
+        return self._deny_all_but(role, sid, actions)
+
+    def _replica_policy(self, region: str) -> iam.PolicyDocument:
+        """Who writes to the registry's replica in a region: the registry function there, and what replicates.
+
+        Where the stage has failed over, the primary's loses it: the two would overwrite each other.
+        """
+        regions = self._stage.second_region
+        roles = [
+            self._role_arn(
+                "aws-service-role/replication.dynamodb.amazonaws.com/AWSServiceRoleForDynamoDBReplication"
+            )
+        ]
+        if regions is not None and not (regions.failed_over and region == regions.primary):
+            roles.append(self._role_arn(self._stage.registry_role_name(region)))
+        return iam.PolicyDocument(statements=[self._deny_all_but(roles, "TheRegistryAloneWrites", _WRITES)])
+
+    def _deny_all_but(self, role: str | list[str], sid: str, actions: Sequence[str]) -> iam.PolicyStatement:
         return iam.PolicyStatement(
             sid=sid,
             effect=iam.Effect.DENY,
@@ -255,9 +329,16 @@ class DataStack(Stack):
         sort_key: dynamodb.Attribute | None = None,
         deletion_protection: bool = False,
         expires_by: str | None = None,
-        policy: Sequence[iam.PolicyStatement] = (),
+        only_the_registry_writes: bool = False,
+        shared: str | None = None,
     ) -> dynamodb.ITable:
-        """The table of the stage's own, or the restored one that is used in its place."""
+        """The table of the stage's own, or the restored one that is used in its place. ``shared`` names the key's class of
+        data, where the table is of both regions of a stage that has two."""
+        if shared and self._stage.second_region:
+            return self._shared_table(
+                id, key, shared, sort_key is not None, deletion_protection, only_the_registry_writes
+            )
+        policy = [self._deny_all_but_the_registry("TheRegistryAloneWrites", _WRITES)]
         made = dynamodb.Table(
             self,
             id,
@@ -271,11 +352,30 @@ class DataStack(Stack):
             ),
             time_to_live_attribute=expires_by,
             deletion_protection=deletion_protection,
-            resource_policy=iam.PolicyDocument(statements=list(policy)) if policy else None,
+            resource_policy=iam.PolicyDocument(statements=policy) if only_the_registry_writes else None,
             removal_policy=self._removal_policy,
         )
         restored = getattr(self._stage.restored_tables, id.lower())
         return made if restored is None else self._restored(made, restored, key)
+
+    def _shared_table(
+        self, id: str, key: kms.IKey, data_class: str, sorted_: bool, protected: bool, policed: bool
+    ) -> dynamodb.ITable:
+        """The table of both regions, which the primary makes and both know by its name."""
+        regions, name = self._stage.second_region, self._stage.function_name(id.lower())
+        if regions is not None and self._stage.side is Side.PRIMARY:
+            GlobalTable(
+                self,
+                f"{id}OfBothRegions",
+                name=name,
+                regions=regions,
+                key_arn=key.key_arn,
+                key_alias=self._alias(data_class),
+                key_schema=[("pk", "HASH"), *([("sk", "RANGE")] if sorted_ else [])],
+                deletion_protection=protected,
+                policy=self._replica_policy if policed else None,
+            )
+        return dynamodb.Table.from_table_attributes(self, id, table_name=name, encryption_key=key)
 
     def _restored(self, made: dynamodb.Table, name: str, key: kms.IKey) -> dynamodb.ITable:
         """A restore keeps the table's encryption and makes no stack of it.

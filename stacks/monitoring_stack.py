@@ -16,6 +16,7 @@ from stacks.constructs.drift import Drift
 from stacks.constructs.layers import LAYERS_ROOT, Layers
 from stacks.constructs.performance import Performance
 from stacks.constructs.retraining import Retraining
+from stacks.constructs.stage_region import environment_of
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
 from stacks.policies import POLICIES_ROOT, cutoffs_json, drift_policies_json, policies_json
@@ -37,6 +38,7 @@ class MonitoringStack(Stack):
         super().__init__(
             scope,
             f"quicksilver-{stage.name}-monitoring",
+            env=environment_of(stage),
             description=f"Quicksilver {stage.name}: drift, performance and retraining",
         )
         layers = Layers(self, "AnalysisLayers", stage=stage, root=layers_root, analysis=True)

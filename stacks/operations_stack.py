@@ -17,6 +17,7 @@ from stacks.constructs.composites import Composites
 from stacks.constructs.dashboard import Dashboards
 from stacks.constructs.delay_and_loss import DelayAndLoss
 from stacks.constructs.objectives import ObjectiveAlarms
+from stacks.constructs.stage_region import environment_of
 from stacks.data_stack import DataStack
 from stacks.scoring_stack import ScoringStack
 
@@ -37,6 +38,7 @@ class OperationsStack(Stack):
         super().__init__(
             scope,
             f"quicksilver-{stage.name}-operations",
+            env=environment_of(stage),
             description=f"Quicksilver {stage.name}: objectives, alarms and dashboards",
         )
         self._stage = stage

@@ -20,9 +20,10 @@ from aws_cdk import (
 from constructs import Construct
 
 from quicksilver.archive import OUTCOMES_PREFIX, UNDELIVERED_PREFIX
-from stacks.config import Endpoint, Shift, Stage
+from stacks.config import Endpoint, SecondRegion, Shift, Side, Stage
 from stacks.constructs.artefact_bucket import PACKAGES
 from stacks.constructs.count_alarms import ENDPOINT, REDELIVERY, CountAlarms
+from stacks.constructs.failover import PrimaryHealth, take_turns
 from stacks.constructs.function import Function
 from stacks.constructs.layers import LAYERS_ROOT, LEAN, Layers
 from stacks.constructs.live_alias import LIVE, CodeRelease, LiveAlias, deployment_config
@@ -31,6 +32,8 @@ from stacks.constructs.prediction_archive import PredictionArchive
 from stacks.constructs.release_hooks import ReleaseHooks
 from stacks.constructs.schedule import Schedule
 from stacks.constructs.scoring_api import ScoringApi
+from stacks.constructs.signed_api import SignedApi
+from stacks.constructs.stage_region import environment_of
 from stacks.constructs.warm_environments import WarmEnvironments
 from stacks.data_stack import DataStack
 
@@ -44,6 +47,7 @@ class ScoringStack(Stack):
         super().__init__(
             scope,
             f"quicksilver-{stage.name}-scoring",
+            env=environment_of(stage),
             description=f"Quicksilver {stage.name}: score functions, API and prediction archive",
         )
         self._stage = stage
@@ -98,6 +102,17 @@ class ScoringStack(Stack):
             log_key=data.predictions_key,
         )
         self.decision_logs.append(api.api.access_log)
+        if stage.second_region:
+            self._take_turns(api.api, stage.second_region)
+
+    def _take_turns(self, api: SignedApi, regions: SecondRegion) -> None:
+        side, check_id = self._stage.side, None
+        if side is Side.PRIMARY:
+            check_id = PrimaryHealth(
+                self, "Health", stage=self._stage, api=api, region=regions.primary
+            ).check_id
+        if api.domain is not None and api.domain.record is not None:
+            take_turns(api.domain.record, side, check_id)
 
     def _release(self, functions: Mapping[str, Function], live: Mapping[str, LiveAlias]) -> None:
         stage = self._stage

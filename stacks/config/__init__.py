@@ -11,6 +11,7 @@ from stacks.config.firewall import Firewall
 from stacks.config.objectives import Objectives
 from stacks.config.recovery import RestoredTables
 from stacks.config.release import Release, Shift
+from stacks.config.second_region import SecondRegion, Side
 from stacks.config.setting import ConfigError
 from stacks.config.stage import Architecture, LogRetention, Stage
 from stacks.config.stage_files import STAGES, load_stage
@@ -35,7 +36,9 @@ __all__ = [
     "Release",
     "RestoredTables",
     "SageMakerTraining",
+    "SecondRegion",
     "Shift",
+    "Side",
     "Stage",
     "Throttle",
     "Truststore",

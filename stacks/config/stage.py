@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from quicksilver.settings import Engine
@@ -13,7 +13,8 @@ from stacks.config.endpoint import Endpoint
 from stacks.config.firewall import Firewall
 from stacks.config.recovery import NONE_RESTORED, RestoredTables
 from stacks.config.release import Release, Shift
-from stacks.config.setting import Setting, require
+from stacks.config.second_region import SecondRegion, Side
+from stacks.config.setting import ConfigError, Setting, require
 from stacks.config.throttle import Throttle
 from stacks.config.training import BuiltInTraining, SageMakerTraining, Training
 
@@ -61,7 +62,8 @@ class Stage(Setting):
     window is more than its disk holds.
     ``client_requests_per_day`` is what one API key may send in a day, where anything bounds it. ``firewall`` is in front of both
     APIs, on AWS. ``scoring_domain`` and ``registry_domain`` are their own names, where they have any.
-    ``restored_tables`` are used in the place of the stage's own, after a restore.
+    ``restored_tables`` are used in the place of the stage's own, after a restore. ``second_region`` is where the stage has a
+    standby, and ``side`` which of the two is meant.
     ``from_clean_tree`` lets it be deployed from a commit only, so that what runs can be built again.
     """
 
@@ -82,6 +84,8 @@ class Stage(Setting):
     training: Training = BuiltInTraining()
     analysis_engine: Engine = Engine.DUCKDB
     restored_tables: RestoredTables = NONE_RESTORED
+    second_region: SecondRegion | None = None
+    side: Side = Side.PRIMARY
     emulated: bool = False
     release: Release = Release(shift=Shift.CANARY, percent=10, minutes=10)
     from_clean_tree: bool = False
@@ -153,6 +157,7 @@ class Stage(Setting):
             f"Stage {self.name} asks Athena, which an emulator does not have.",
         )
         self._check_apis()
+        self._check_second_region()
         for endpoint in self.endpoints:
             require(
                 not (self.emulated and endpoint.provisioned_concurrency),
@@ -195,6 +200,67 @@ class Stage(Setting):
             self.registry_domain is None or self.registry_domain.truststore is None,
             f"Stage {self.name} asks callers of the registry for certificates; our own functions, which call it, sign and have none.",
         )
+
+    def _check_second_region(self) -> None:
+        regions, restored = self.second_region, self.restored_tables
+        require(
+            regions is None or not self.emulated,
+            f"Stage {self.name} has a second region, which an emulator has not.",
+        )
+        require(
+            regions is not None or self.side is Side.PRIMARY,
+            f"Stage {self.name} has no second region, so it has no standby.",
+        )
+        if regions is not None:
+            domains = [domain for domain in (self.scoring_domain, self.registry_domain) if domain]
+            where = regions.region(self.side)
+            require(
+                all(domain.region == where for domain in domains),
+                f"Stage {self.name} is in {where}, and has a domain whose certificate is in another region.",
+            )
+            require(
+                not self.scoring_domain or regions.standby_certificate_arn is not None,
+                f"Stage {self.name} has a scoring domain and a second region, which needs standby_certificate_arn.",
+            )
+        shared = (restored.features, restored.registry, restored.announcements)
+        require(
+            regions is None or not any(shared),
+            f"Stage {self.name} has a second region: a restored table of its own would be replicated nowhere.",
+        )
+
+    def on_side(self, side: object) -> Stage:
+        """The stage in its other region; ``side`` is as it is typed. Raises ``ConfigError``.
+
+        The standby's scoring API has the same name, with a certificate of its own region. Its registry API has none: two APIs
+        under one name would be two registries.
+        """
+        if side is None:
+            return self
+        if side not in [each.value for each in Side]:
+            raise ConfigError(f"There is no side {side!r}; a stage has a primary and a standby.")
+        if Side(side) is Side.PRIMARY or self.second_region is None:
+            return replace(self, side=Side(side))
+        scoring, certificate = self.scoring_domain, self.second_region.standby_certificate_arn
+        if scoring is not None and certificate is not None:
+            scoring = replace(scoring, certificate_arn=certificate)
+        return replace(self, side=Side.STANDBY, scoring_domain=scoring, registry_domain=None)
+
+    @property
+    def region(self) -> str | None:
+        """Where it is deployed; None for a stage of one region, which is deployed wherever its credentials say."""
+        return self.second_region.region(self.side) if self.second_region else None
+
+    @property
+    def answers(self) -> bool:
+        """Whether it scores: a standby can when it can check approvals."""
+        return (
+            self.second_region is None or self.side is Side.PRIMARY or bool(self.second_region.approvals_key)
+        )
+
+    @property
+    def decides(self) -> bool:
+        """Whether it has a registry, and watches what it answers: a standby does once it has taken over."""
+        return self.second_region is None or self.side is Side.PRIMARY or self.second_region.failed_over
 
     @property
     def layers_target(self) -> str:

@@ -33,10 +33,12 @@ class ArtefactBucket(PrivateBucket):
         key: kms.IKey,
         access_logs: AccessLogBucket,
         removal_policy: RemovalPolicy,
+        name: str | None = None,
     ) -> None:
         super().__init__(
             scope,
             id,
+            name=name,
             key=key,
             access_logs=access_logs,
             removal_policy=removal_policy,

@@ -42,8 +42,9 @@ class CustomDomain(Construct):
             mtls=self._clients(domain.truststore) if domain.truststore else None,
             mapping=api,
         )
+        self.record: route53.ARecord | None = None
         if zone := domain.hosted_zone:
-            route53.ARecord(
+            self.record = route53.ARecord(
                 self,
                 "Record",
                 zone=route53.HostedZone.from_hosted_zone_attributes(

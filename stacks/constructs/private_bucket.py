@@ -44,11 +44,13 @@ class PrivateBucket(s3.Bucket):
         removal_policy: RemovalPolicy,
         keeps_all_versions: bool = False,
         lock: s3.ObjectLockRetention | None = None,
+        name: str | None = None,
     ) -> None:
         kept = None if keeps_all_versions else Duration.days(30)
         super().__init__(
             scope,
             id,
+            bucket_name=name,
             versioned=True,
             encryption=s3.BucketEncryption.KMS,
             encryption_key=key,

@@ -205,6 +205,14 @@ class Retraining(Construct):
                 )
             ],
         )
+        if (
+            self._stage.region
+        ):  # then CDK knows the rule's region, and not that of an ARN, which it cannot read
+            acknowledge(
+                rule,
+                "Annotation::@aws-cdk/aws-events:ruleUnresolvedEnvironment",
+                reason="The rule and its machine are in one stack.",
+            )
 
         if not self._stage.emulated:
             alarm_on_failed_starts(rule, stage=self._stage, subject="retraining")

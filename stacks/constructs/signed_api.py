@@ -86,8 +86,9 @@ class SignedApi(apigateway.RestApi):
         if limits is not None:
             Firewall(self, "Firewall", stage=stage, api=self, limits=limits, log_key=log_key)
         stack = Stack.of(self)
+        self.domain: CustomDomain | None = None
         if domain is not None:
-            CustomDomain(
+            self.domain = CustomDomain(
                 self, "Domain", domain=domain, api=self, stack=stack, output=f"{outputs}DomainTarget"
             )
         CfnOutput(stack, f"{outputs}Url", value=domain.url if domain else self.url)
