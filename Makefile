@@ -34,7 +34,7 @@ UV_VOICE := $(shell test -t 2 || echo --quiet)
 .DELETE_ON_ERROR:
 PEERS ?= fastapi flask mlserver bentoml
 
-.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-drift bench-rollback bench-size bench-train sim sim-rollout sim-experiment sim-drift sim-slo soak fuzz-kernel valgrind-kernel layers synth setup up down clean lock openapi openapi-breaking assembly sbom release open-release deploy difference licences vulnerabilities audit actionlint cost
+.PHONY: help demo test check bench bench-assign bench-kernel bench-handler bench-coldstart bench-peers bench-gate bench-drift bench-rollback gameday bench-size bench-train sim sim-rollout sim-experiment sim-drift sim-slo soak fuzz-kernel valgrind-kernel layers synth setup up down clean lock openapi openapi-breaking assembly sbom release open-release deploy difference licences vulnerabilities audit actionlint cost
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -98,6 +98,11 @@ soak: setup  ## half an hour of load on a local stage while workers die and AWS 
 	$(SAY) 'soak: $(SOAK_MINUTES) minutes'
 	@$(PY) -m layers.build --quiet local
 	@$(AT_HOME) $(PY) -m bench.soak --minutes $(SOAK_MINUTES)
+
+gameday: setup  ## break one thing after another on a local stage under traffic, let the doctor find it, repair it; writes build/figures/gameday.json
+	$(SAY) 'game day'
+	@$(PY) -m layers.build --quiet local
+	@$(AT_HOME) $(PY) -m bench.gameday
 
 bench-size: setup  ## weigh a score function with its layers; writes build/figures/size.json
 	@$(PY) -m layers.build --quiet arm64 x86_64
