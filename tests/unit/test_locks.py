@@ -34,6 +34,12 @@ def test_every_pin_of_a_lock_has_a_hash(lock: Path) -> None:
 )
 def test_no_lock_names_a_registry(lock: Path) -> None:
     text = lock.read_text()
+    if lock.suffix == ".json":
+        # Where an author may be paid is no place to fetch a package from.
+        packages = json.loads(text)["packages"].values()
+        text = json.dumps(
+            [{key: value for key, value in each.items() if key != "funding"} for each in packages]
+        )
     assert "://" not in text
     assert "index-url" not in text
 
