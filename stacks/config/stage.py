@@ -18,11 +18,13 @@ from stacks.config.setting import ConfigError, Setting, require
 from stacks.config.throttle import Throttle
 from stacks.config.training import BuiltInTraining, SageMakerTraining, Training
 
+RUNBOOK = "docs/runbook.md"
 LAMBDA_NAME_LIMIT = 64
 TRAINING_JOB_NAME_LIMIT = 63
 SNAP_START_SINCE = 12
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9]{1,15}")
+_ADDRESS = re.compile(r"https://[!$-~]+")
 _RUNTIME = re.compile(r"python3\.\d+")
 
 
@@ -57,6 +59,7 @@ class Stage(Setting):
     ``rollup_period_seconds`` is what counts of arms are kept by. Never change it on a stage that has data: a record that is
     delivered again would be looked for in another period than it was counted in.
     ``log_delay_seconds`` is how long after its decision a prediction record may be counted, before somebody has to know.
+    ``runbook`` is where docs/runbook.md is read by whoever is called: its path, or an https address of it.
     ``account_concurrency`` is what Lambda allows the account at once, in this region: AWS gives 1,000 until it is asked for more.
     ``analysis_engine`` is what answers SQL over the archive when windows are judged: DuckDB within the function, until a
     window is more than its disk holds.
@@ -80,6 +83,7 @@ class Stage(Setting):
     artefact_lock_days: int = 0
     rollup_period_seconds: int = 60
     log_delay_seconds: int = 120
+    runbook: str = RUNBOOK
     account_concurrency: int = 1_000
     training: Training = BuiltInTraining()
     analysis_engine: Engine = Engine.DUCKDB
@@ -130,6 +134,11 @@ class Stage(Setting):
         require(
             1 <= self.rollup_period_seconds <= 3_600 and 3_600 % self.rollup_period_seconds == 0,
             f"Stage {self.name} counts by periods of {self.rollup_period_seconds} s; they must divide an hour.",
+        )
+        require(
+            self.runbook == RUNBOOK or _ADDRESS.fullmatch(self.runbook) is not None,
+            f"Stage {self.name} has its runbook at {self.runbook!r}; "
+            f"it must be {RUNBOOK} or an https address to which a section's anchor can be added.",
         )
         require(
             10 <= self.log_delay_seconds <= 86_400,

@@ -15,8 +15,6 @@ from constructs import Construct
 
 from stacks.config import Stage
 
-RUNBOOK = "docs/runbook.md"
-
 
 class Severity(Enum):
     """Who has to know, and when."""
@@ -38,7 +36,7 @@ _ALARMS: WeakKeyDictionary[Stack, list[Alarm]] = WeakKeyDictionary()
 class Alarm(cloudwatch.Alarm):
     """``quicksilver-<stage>-<subject>-<what>``: ``metric`` is past ``threshold`` in ``periods`` of its periods in a row.
 
-    ``subject`` is whom it concerns: an endpoint or a service. ``runbook`` is the anchor of its section in docs/runbook.md, and
+    ``subject`` is whom it concerns: an endpoint or a service. ``runbook`` is the anchor of its section of the runbook, and
     ``what`` if it is not given. No traffic is no evidence of anything, and most of what is counted is counted only when it
     happens: so what is not measured does not ring, unless ``silence_rings``. With ``together_with``, nobody is called before both alarms ring.
     """
@@ -69,7 +67,7 @@ class Alarm(cloudwatch.Alarm):
             scope,
             id,
             alarm_name=self.name,
-            alarm_description=f"{description}. Runbook: {RUNBOOK}#{runbook or what}",
+            alarm_description=f"{description}. Runbook: {stage.runbook}#{runbook or what}",
             metric=metric,
             threshold=threshold,
             comparison_operator=when.value,

@@ -12,7 +12,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch, aws_sns as sns
 from constructs import Construct
 
 from stacks.config import ConfigError, Stage
-from stacks.constructs.alarm import RUNBOOK, Alarm, Severity
+from stacks.constructs.alarm import Alarm, Severity
 
 RULE_LIMIT = 10_240
 """Characters of one rule. https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html"""
@@ -51,7 +51,7 @@ class Composites(Construct):
                 self,
                 name,
                 alarm_name=name,
-                alarm_description=f"{subject}: what rings is named in TriggeringChildren. Runbook: {RUNBOOK}",
+                alarm_description=f"{subject}: what rings is named in TriggeringChildren. Runbook: {stage.runbook}",
                 alarm_rule=rule,
                 alarm_actions=[topics[severity].topic_arn],
                 ok_actions=[topics[severity].topic_arn],

@@ -56,6 +56,9 @@ ENDPOINT = {
 """Of an endpoint: what costs no answer and so would go unseen, records on hold and a route that is not served."""
 
 REDELIVERY = {
+    Metric.PREDICTIONS_STILL_UNDELIVERED: _ticket(
+        "the stream refuses what was put back on it; records stay in S3, and the next minute's run tries again"
+    ),
     Metric.PREDICTIONS_UNREADABLE: _ticket(
         "kept batches of prediction records cannot be read, and stay until somebody looks at them"
     ),

@@ -10,14 +10,13 @@ import json
 
 from aws_cdk import (
     Duration,
-    aws_cloudwatch as cloudwatch,
 )
 from constructs import Construct
 
 from quicksilver.archive import PREDICTIONS_PREFIX
-from quicksilver.metrics import NAMESPACE, Metric
+from quicksilver.metrics import Metric
 from stacks.config import Stage
-from stacks.constructs.alarm import Alarm, Severity, When
+from stacks.constructs.alarm import Severity
 from stacks.constructs.count_alarms import DRIFT, CountAlarms
 from stacks.constructs.function import Function
 from stacks.constructs.judging import (
@@ -30,6 +29,7 @@ from stacks.constructs.judging import (
 )
 from stacks.constructs.layers import Layers
 from stacks.constructs.schedule import Schedule
+from stacks.constructs.silence import Silence
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
 
@@ -102,7 +102,7 @@ class Drift(Construct):
         """Each window that ends is judged: within the shortest that an endpoint has and a day more, one at least."""
         hours = min(policy.get("window_hours", 24) for policy in policies.values())
         days = min(7, -(-hours // 24) + 1)
-        Alarm(
+        Silence(
             self,
             "NobodyJudges",
             stage=stage,
@@ -110,16 +110,7 @@ class Drift(Construct):
             what="nobody-judges",
             severity=Severity.TICKET,
             description=f"drift: no window was judged for {days} days; nobody watches for drift",
-            metric=cloudwatch.Metric(
-                namespace=NAMESPACE,
-                metric_name=Metric.DRIFT_WINDOWS_JUDGED,
-                dimensions_map={"service": SERVICE},
-                statistic=cloudwatch.Stats.SUM,
-                period=Duration.days(1),
-            ),
-            threshold=1,
+            metric=Metric.DRIFT_WINDOWS_JUDGED,
+            period=Duration.days(1),
             periods=days,
-            when=When.BELOW,
-            # A function that does not run counts nothing, and that is what this is about.
-            silence_rings=True,
         )

@@ -11,7 +11,9 @@ from aws_cdk import (
 from constructs import Construct
 
 from quicksilver.archive import OUTCOMES_PREFIX, PREDICTIONS_PREFIX
+from quicksilver.metrics import Metric
 from stacks.config import Stage
+from stacks.constructs.alarm import Severity
 from stacks.constructs.count_alarms import PERFORMANCE, CountAlarms
 from stacks.constructs.function import Function
 from stacks.constructs.judging import (
@@ -24,6 +26,7 @@ from stacks.constructs.judging import (
 )
 from stacks.constructs.layers import Layers
 from stacks.constructs.schedule import Schedule
+from stacks.constructs.silence import Silence
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
 
@@ -92,4 +95,16 @@ class Performance(Construct):
                 subject=SERVICE,
                 dimensions={"service": SERVICE},
                 meanings=PERFORMANCE,
+            )
+            Silence(
+                self,
+                "NobodyJudges",
+                stage=stage,
+                subject=SERVICE,
+                what="nobody-judges",
+                severity=Severity.TICKET,
+                description="performance: nobody has looked at what labels show for two days",
+                metric=Metric.PERFORMANCE_RUNS,
+                period=Duration.days(1),
+                periods=2,
             )

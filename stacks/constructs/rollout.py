@@ -11,7 +11,6 @@ import json
 from aws_cdk import (
     CfnOutput,
     Duration,
-    aws_cloudwatch as cloudwatch,
     aws_events as events,
     aws_iam as iam,
     aws_sns as sns,
@@ -19,14 +18,15 @@ from aws_cdk import (
 from constructs import Construct
 
 from quicksilver.announcements import SOURCE
-from quicksilver.metrics import NAMESPACE, Metric
+from quicksilver.metrics import Metric
 from stacks.config import Stage
-from stacks.constructs.alarm import Alarm, Severity, When
+from stacks.constructs.alarm import Severity
 from stacks.constructs.count_alarms import ROLLOUT, CountAlarms
 from stacks.constructs.function import Function
 from stacks.constructs.layers import Layers
 from stacks.constructs.registry_api import RegistryApi
 from stacks.constructs.schedule import Schedule
+from stacks.constructs.silence import Silence
 from stacks.data_stack import DataStack
 
 SERVICE = "rollout"
@@ -118,27 +118,15 @@ class Rollout(Construct):
                 dimensions={"service": SERVICE},
                 meanings=ROLLOUT,
             )
-            self._nobody_looks_alarm(stage)
-        CfnOutput(scope, "AnnouncementsTopic", value=topic.topic_arn)
-
-    def _nobody_looks_alarm(self, stage: Stage) -> None:
-        Alarm(
-            self,
-            "NobodyLooks",
-            stage=stage,
-            subject=SERVICE,
-            what="nobody-looks",
-            severity=Severity.PAGE,
-            description="rollout: nobody has looked at any endpoint for five minutes; canaries are unguarded",
-            metric=cloudwatch.Metric(
-                namespace=NAMESPACE,
-                metric_name=Metric.ROLLOUT_LOOKS,
-                dimensions_map={"service": SERVICE},
-                statistic=cloudwatch.Stats.SUM,
+            Silence(
+                self,
+                "NobodyLooks",
+                stage=stage,
+                subject=SERVICE,
+                what="nobody-looks",
+                severity=Severity.PAGE,
+                description="rollout: nobody has looked at any endpoint for five minutes; canaries are unguarded",
+                metric=Metric.ROLLOUT_LOOKS,
                 period=Duration.minutes(5),
-            ),
-            threshold=1,
-            when=When.BELOW,
-            # A function that does not run counts nothing, and that is what this is about.
-            silence_rings=True,
-        )
+            )
+        CfnOutput(scope, "AnnouncementsTopic", value=topic.topic_arn)

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,28 @@ class Bench:
         )
         found = Template.from_stack(self.stack).find_resources("AWS::CloudWatch::CompositeAlarm")
         return {item["Properties"]["AlarmName"]: item["Properties"]["AlarmRule"] for item in found.values()}
+
+
+def test_a_stage_may_say_where_its_runbook_is_read(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.stage = replace(bench.stage, runbook="https://example.com/quicksilver/runbook.md")
+    bench.alarm("lost")
+    bench.rules()
+    template = Template.from_stack(bench.stack)
+    (alarm,) = template.find_resources("AWS::CloudWatch::Alarm").values()
+    (composite,) = template.find_resources("AWS::CloudWatch::CompositeAlarm").values()
+    assert alarm["Properties"]["AlarmDescription"].endswith(
+        "Runbook: https://example.com/quicksilver/runbook.md#lost"
+    )
+    assert composite["Properties"]["AlarmDescription"].endswith(
+        "Runbook: https://example.com/quicksilver/runbook.md"
+    )
+
+
+@pytest.mark.parametrize("where", ["", "runbook.md", "http://example.com/x", "https://example.com/x#there"])
+def test_a_runbook_that_cannot_be_linked_to_is_refused(where: str) -> None:
+    with pytest.raises(ConfigError, match="has its runbook at"):
+        replace(load_stage("dev"), runbook=where)
 
 
 def test_a_pair_calls_when_both_ring_and_every_other_alarm_alone(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class Scorer:
         for metric, value in (
             (Metric.REQUESTS_SCORED, len(given)),
             (Metric.REQUESTS_DEGRADED, sum(bool(record.degraded) for record in given)),
-            (Metric.REQUESTS_STALE, sum(_stale(record) for record in given)),
+            (Metric.REQUESTS_STALE, sum(_stale(record) for record in given if record.degraded)),
             (Metric.REQUESTS_FALLBACK, sum(record.status is Status.FALLBACK for record in given)),
         ):
             if value:
