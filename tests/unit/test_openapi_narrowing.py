@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
 from hypothesis import given, settings, strategies as st
 from jsonschema import Draft202012Validator
 
@@ -105,7 +106,7 @@ def test_a_schema_takes_all_that_it_takes(schema: dict[str, Any]) -> None:
     assert refusals(schema, schema) == []
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=500)
 @given(changed() | st.tuples(SCHEMAS, SCHEMAS), st.booleans(), st.lists(VALUES, min_size=10, max_size=20))
 def test_where_nothing_is_reported_every_value_of_the_narrow_one_is_taken(
     pair: tuple[dict[str, Any], dict[str, Any]], swapped: bool, values: list[Any]
@@ -114,6 +115,61 @@ def test_where_nothing_is_reported_every_value_of_the_narrow_one_is_taken(
     if refusals(wide, narrow) == []:
         taken, given_ = Draft202012Validator(wide), Draft202012Validator(narrow)
         assert [value for value in values if given_.is_valid(value) and not taken.is_valid(value)] == []
+
+
+OBJECT, ARRAY, TEXT, NUMBER = ({"type": kind} for kind in ("object", "array", "string", "number"))
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "value"),
+    [
+        ({**TEXT, "pattern": "^a"}, TEXT, "b"),
+        ({**TEXT, "pattern": "^a"}, {**TEXT, "pattern": "b$"}, "b"),
+        ({**TEXT, "minLength": 1}, TEXT, ""),
+        ({**TEXT, "maxLength": 1}, {**TEXT, "maxLength": 2}, "ab"),
+        ({**NUMBER, "minimum": 0}, {**NUMBER, "minimum": -1}, -1),
+        ({**NUMBER, "exclusiveMinimum": 0}, {**NUMBER, "minimum": 0}, 0),
+        ({**NUMBER, "exclusiveMaximum": 0}, {**NUMBER, "maximum": 0}, 0),
+        ({"type": "integer"}, NUMBER, 0.5),
+        ({"type": ["integer", "null"]}, {"type": ["number", "null"]}, 0.5),
+        ({"enum": ["a"]}, TEXT, "b"),
+        ({"const": "a"}, {"enum": ["a", "b"]}, "b"),
+        ({**ARRAY, "items": TEXT}, ARRAY, [1]),
+        ({**ARRAY, "minItems": 1}, ARRAY, []),
+        ({**ARRAY, "maxItems": 1}, {**ARRAY, "maxItems": 2}, [1, 1]),
+        ({**OBJECT, "required": ["a"]}, OBJECT, {}),
+        ({**OBJECT, "properties": {"a": TEXT}}, OBJECT, {"a": 1}),
+        ({**OBJECT, "additionalProperties": False}, OBJECT, {"a": 1}),
+        ({**OBJECT, "additionalProperties": TEXT}, OBJECT, {"a": 1}),
+        ({**OBJECT, "additionalProperties": TEXT}, {**OBJECT, "properties": {"a": NUMBER}}, {"a": 1}),
+        ({**OBJECT, "additionalProperties": TEXT}, {**OBJECT, "patternProperties": {"^a": NUMBER}}, {"a": 1}),
+        ({**OBJECT, "patternProperties": {"^a": TEXT}}, OBJECT, {"a": 1}),
+        (
+            {**OBJECT, "patternProperties": {"^a": TEXT}},
+            {**OBJECT, "patternProperties": {"b$": NUMBER}, "additionalProperties": False},
+            {"ab": 1},
+        ),
+        (
+            {**OBJECT, "patternProperties": {"^a": TEXT}},
+            {**OBJECT, "properties": {"a": NUMBER}, "additionalProperties": False},
+            {"a": 1},
+        ),
+        ({**OBJECT, "propertyNames": {"maxLength": 1}}, OBJECT, {"ab": 1}),
+        ({**OBJECT, "minProperties": 1}, OBJECT, {}),
+        ({**OBJECT, "maxProperties": 0}, OBJECT, {"a": 1}),
+        ({"anyOf": [TEXT, NUMBER]}, {"anyOf": [TEXT, ARRAY]}, []),
+        ({"anyOf": [TEXT, NUMBER], "minLength": 1}, {"anyOf": [TEXT, NUMBER]}, ""),
+        ({"allOf": [TEXT, {"minLength": 1}]}, TEXT, ""),
+        ({**ARRAY, "uniqueItems": True}, ARRAY, [1, 1]),
+        ({"not": TEXT}, {}, "a"),
+    ],
+    ids=str,
+)
+def test_what_each_word_refuses_is_reported(wide: dict[str, Any], narrow: dict[str, Any], value: Any) -> None:
+    # The value shows that there is something to report.
+    assert Draft202012Validator(narrow).is_valid(value)
+    assert not Draft202012Validator(wide).is_valid(value)
+    assert refusals(wide, narrow) != []
 
 
 def test_what_refers_to_itself_is_compared_once() -> None:
