@@ -11,6 +11,7 @@ from stacks.checkout import name_commit
 from stacks.config import ConfigError, Stage, load_stage
 from stacks.config.delivery import Delivery, load_delivery
 from stacks.constructs.compliance import check_every_synth
+from stacks.constructs.function import check_reserved
 from stacks.constructs.layers import LAYERS_ROOT
 from stacks.constructs.weights import refuse_provisioned_aliases
 from stacks.control_stack import ControlStack
@@ -29,6 +30,7 @@ def build(
     check_every_synth(app)
     _build(app, stage, layers_root, policies_root)
     refuse_provisioned_aliases(app)
+    check_reserved(app, stage)
 
 
 def _build(app: App, stage: Stage, layers_root: Path, policies_root: Path) -> None:

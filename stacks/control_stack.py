@@ -75,6 +75,7 @@ class ControlStack(Stack):
             # It loads a package and runs its golden rows before it gives a number.
             memory_mib=ONE_VCPU_MIB,
             timeout=Duration.seconds(28),
+            concurrency=stage.reserved_concurrency.api,
             role_name=stage.registry_role_name(self.region),
         )
         self._allow(function, data)
@@ -139,6 +140,7 @@ class ControlStack(Stack):
             memory_mib=1_024,
             timeout=Duration.seconds(60),
             patience_minutes=3,
+            concurrency=stage.reserved_concurrency.consumer,
         )
         function.allow(["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"], data.rollup.table_arn)
         StreamConsumer(
@@ -202,6 +204,7 @@ class ControlStack(Stack):
             memory_mib=ONE_VCPU_MIB,
             timeout=Duration.seconds(120),
             patience_minutes=3,
+            concurrency=stage.reserved_concurrency.consumer,
         )
         function.allow(["dynamodb:GetItem"], data.registry.table_arn)
         allow_objects(

@@ -23,12 +23,14 @@ from constructs import Construct
 
 from stacks.config import ConfigError, Side, Stage
 from stacks.constructs.alarm import alarms_of_stage
+from stacks.constructs.archive_bucket import ArchiveBucket, QueryResultsBucket
 from stacks.constructs.archive_tables import ArchiveTables
 from stacks.constructs.artefact_bucket import ArtefactBucket
 from stacks.constructs.artefact_replication import ArtefactReplication
 from stacks.constructs.compliance import acknowledge
+from stacks.constructs.encrypted_log_group import FindingsLogGroup
 from stacks.constructs.global_table import GlobalTable
-from stacks.constructs.private_bucket import AccessLogBucket, PrivateBucket
+from stacks.constructs.private_bucket import AccessLogBucket
 from stacks.constructs.stage_region import environment_of
 
 _WRITES = (
@@ -56,11 +58,18 @@ class DataStack(Stack):
         self._stage = stage
         self._removal_policy = RemovalPolicy.DESTROY if stage.emulated else RemovalPolicy.RETAIN
 
-        self.features_key = self._key("features", "Online features of cards, merchants and other entities")
-        self.models_key = self._key("models", "Model packages and the registry of model versions and routes")
+        self.features_key = self._key(
+            "features", "Online features of cards, merchants and other entities", services=["dynamodb"]
+        )
+        self.models_key = self._key(
+            "models",
+            "Model packages, the registry of model versions and routes, and what is announced",
+            services=["dynamodb", "s3", "sns"],
+        )
         self.predictions_key = self._key(
             "predictions",
             "Prediction records, in flight, archived and counted, answers kept under idempotency keys, and the logs",
+            services=["athena", "dynamodb", "kinesis", "s3", "sagemaker", "states"],
         )
         self._let_logs_use(self.predictions_key)
         self._let_deliveries_read(self.predictions_key)
@@ -123,16 +132,31 @@ class DataStack(Stack):
                 region=stage.second_region.standby,
                 alias=self._alias("models"),
             )
-        self.archive = PrivateBucket(
+        self.archive = ArchiveBucket(
             self,
             "Archive",
+            stage=stage,
             key=self.predictions_key,
             access_logs=access_logs,
             removal_policy=self._removal_policy,
         )
+        self.query_results = QueryResultsBucket(
+            self,
+            "QueryResults",
+            key=self.predictions_key,
+            access_logs=access_logs,
+            removal_policy=self._removal_policy,
+        )
+        if not stage.emulated:
+            FindingsLogGroup(self, "Findings", stage=stage, key=self.predictions_key)
 
         self.archive_tables = ArchiveTables(
-            self, "ArchiveTables", stage=stage, bucket=self.archive, key=self.predictions_key
+            self,
+            "ArchiveTables",
+            stage=stage,
+            bucket=self.archive,
+            results=self.query_results,
+            key=self.predictions_key,
         )
 
         CfnOutput(self, "FeaturesTable", value=self.features.table_name)
@@ -175,8 +199,9 @@ class DataStack(Stack):
             "announcements": self.announcements,
         }
 
-    def _key(self, data_class: str, description: str) -> kms.Key:
-        return kms.Key(
+    def _key(self, data_class: str, description: str, *, services: Sequence[str]) -> kms.Key:
+        """The key of one class of data, which opens nothing but what these services of AWS hold of it."""
+        key = kms.Key(
             self,
             f"{data_class.capitalize()}Key",
             alias=f"quicksilver/{self._stage.name}/{data_class}",
@@ -184,6 +209,25 @@ class DataStack(Stack):
             enable_key_rotation=True,
             removal_policy=self._removal_policy,
         )
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="ByTheStoresOfThisClassAlone",
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+                resources=["*"],
+                # All of them must hold: no store of this class asks in somebody's name, no service of AWS for itself (CloudWatch
+                # Logs), and it is not about a state machine, of which AWS does not say by which service it asks.
+                conditions={
+                    "StringNotEquals": {
+                        "kms:ViaService": [f"{service}.{self.region}.amazonaws.com" for service in services]
+                    },
+                    "Bool": {"aws:PrincipalIsAWSService": "false"},
+                    "Null": {"kms:EncryptionContext:aws:states:stateMachineArn": "true"},
+                },
+            )
+        )
+        return key
 
     def _signing_key(self) -> kms.Key:
         """What makes an approval: a pair of keys whose private half never leaves KMS.

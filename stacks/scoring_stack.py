@@ -171,6 +171,7 @@ class ScoringStack(Stack):
             snap_start=not (warm or self._stage.emulated),
             # A kept snapshot is paid for as long as its function version is there.
             keeps_versions=warm is not None,
+            scores=True,
             subject=endpoint.name,
         )
         function.allow(["dynamodb:BatchGetItem"], data.features.table_arn)
@@ -227,6 +228,7 @@ class ScoringStack(Stack):
             },
             memory_mib=1_024,
             timeout=Duration.seconds(28),
+            concurrency=self._stage.reserved_concurrency.api,
         )
         for endpoint in self._stage.endpoints:
             allow_objects(

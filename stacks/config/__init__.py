@@ -11,6 +11,7 @@ from stacks.config.firewall import Firewall
 from stacks.config.objectives import Objectives
 from stacks.config.recovery import RestoredTables
 from stacks.config.release import Release, Shift
+from stacks.config.reserved_concurrency import ReservedConcurrency
 from stacks.config.second_region import SecondRegion, Side
 from stacks.config.setting import ConfigError
 from stacks.config.stage import Architecture, LogRetention, Stage
@@ -34,6 +35,7 @@ __all__ = [
     "Objectives",
     "ProvisionedConcurrency",
     "Release",
+    "ReservedConcurrency",
     "RestoredTables",
     "SageMakerTraining",
     "SecondRegion",

@@ -13,6 +13,7 @@ from stacks.config.endpoint import Endpoint
 from stacks.config.firewall import Firewall
 from stacks.config.recovery import NONE_RESTORED, RestoredTables
 from stacks.config.release import Release, Shift
+from stacks.config.reserved_concurrency import ReservedConcurrency
 from stacks.config.second_region import SecondRegion, Side
 from stacks.config.setting import ConfigError, Setting, require
 from stacks.config.throttle import Throttle
@@ -53,8 +54,9 @@ class Stage(Setting):
     ``emulated`` says that it runs on an emulator of AWS: nothing there outlives a test, and what the
     emulator does not have (CodeDeploy, percentile alarms) is left out. ``client_throttle`` bounds one
     API key; each endpoint's own throttle bounds the endpoint, ``outcomes_throttle`` the outcomes of one endpoint, which come by the thousand in a request, and
-    ``registry_throttle`` the registry API.
-    ``artefact_lock_days`` is how long no model package and no evidence can be deleted; 0 on an emulator.
+    ``registry_throttle`` the registry API. ``reserved_concurrency`` is what helpers may take of the account's; an emulator reserves none.
+    ``artefact_lock_days`` is how long no model package and no evidence can be deleted, ``archive_lock_days`` no object of the
+    archive; 0 on an emulator.
     ``training`` is what trains when a new model is asked for.
     ``rollup_period_seconds`` is what counts of arms are kept by. Never change it on a stage that has data: a record that is
     delivered again would be looked for in another period than it was counted in.
@@ -80,7 +82,9 @@ class Stage(Setting):
     firewall: Firewall | None = None
     scoring_domain: Domain | None = None
     registry_domain: Domain | None = None
+    reserved_concurrency: ReservedConcurrency = ReservedConcurrency()
     artefact_lock_days: int = 0
+    archive_lock_days: int = 0
     rollup_period_seconds: int = 60
     log_delay_seconds: int = 120
     runbook: str = RUNBOOK
@@ -126,11 +130,11 @@ class Stage(Setting):
             self.emulated == (self.release.shift is Shift.DIRECT),
             f"Stage {self.name} has the release {self.release.shift.value}; direct is for emulated stages, and only for them.",
         )
-        require(
-            (0 if self.emulated else 1) <= self.artefact_lock_days <= (0 if self.emulated else 36_500),
-            f"Stage {self.name} locks its artefacts for {self.artefact_lock_days} days; "
-            "it must be 1 to 36500 on AWS and 0 on an emulator.",
-        )
+        for what, days in (("artefacts", self.artefact_lock_days), ("archive", self.archive_lock_days)):
+            require(
+                (0 if self.emulated else 1) <= days <= (0 if self.emulated else 36_500),
+                f"Stage {self.name} locks its {what} for {days} days; it must be 1 to 36500 on AWS and 0 on an emulator.",
+            )
         require(
             1 <= self.rollup_period_seconds <= 3_600 and 3_600 % self.rollup_period_seconds == 0,
             f"Stage {self.name} counts by periods of {self.rollup_period_seconds} s; they must divide an hour.",

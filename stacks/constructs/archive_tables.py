@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from aws_cdk import (
-    Duration,
     Stack,
     aws_athena as athena,
     aws_glue as glue,
@@ -36,8 +35,6 @@ from stacks.config import Stage
 MOST_SCANNED_BYTES = 256 << 30
 """What one query may scan, so that a slip costs little more than a dollar."""
 
-RESULTS_KEPT_DAYS = 7
-
 EARLIEST_HOUR = "NOW-3YEARS"
 """Objects of earlier hours are kept, and not projected: a condition on nothing but the endpoint lists every hour since."""
 
@@ -59,7 +56,16 @@ class ArchiveTables(Construct):
     Raises ``ConfigError`` where the records' schema cannot read what the committed one wrote.
     """
 
-    def __init__(self, scope: Construct, id: str, *, stage: Stage, bucket: s3.Bucket, key: kms.IKey) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        stage: Stage,
+        bucket: s3.IBucket,
+        results: s3.IBucket,
+        key: kms.IKey,
+    ) -> None:
         super().__init__(scope, id)
         check_schema()
         self._stage = stage
@@ -88,7 +94,7 @@ class ArchiveTables(Construct):
                     columns=_columns({column: hive_type(kind) for column, kind in columns.items()})
                 ),
             )
-        self.workgroup = self._workgroup(key)
+        self.workgroup = self._workgroup(results, key)
 
     def _raw(self, table: ArchiveTable) -> glue.CfnTable:
         parquet = table.name in self._parquet
@@ -152,8 +158,7 @@ class ArchiveTables(Construct):
         made.add_dependency(self._database)
         return made
 
-    def _workgroup(self, key: kms.IKey) -> athena.CfnWorkGroup:
-        self._bucket.add_lifecycle_rule(prefix=RESULTS_PREFIX, expiration=Duration.days(RESULTS_KEPT_DAYS))
+    def _workgroup(self, results: s3.IBucket, key: kms.IKey) -> athena.CfnWorkGroup:
         return athena.CfnWorkGroup(
             self,
             "Workgroup",
@@ -169,7 +174,7 @@ class ArchiveTables(Construct):
                     selected_engine_version="Athena engine version 3"
                 ),
                 result_configuration=athena.CfnWorkGroup.ResultConfigurationProperty(
-                    output_location=f"s3://{self._bucket.bucket_name}/{RESULTS_PREFIX}",
+                    output_location=f"s3://{results.bucket_name}/{RESULTS_PREFIX}",
                     encryption_configuration=athena.CfnWorkGroup.EncryptionConfigurationProperty(
                         encryption_option="SSE_KMS", kms_key=key.key_arn
                     ),

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aws_cdk import Duration, RemovalPolicy, aws_iam as iam, aws_kms as kms, aws_s3 as s3
+from aws_cdk import RemovalPolicy, aws_iam as iam, aws_kms as kms
 from constructs import Construct
 
 from stacks.config import Stage
-from stacks.constructs.private_bucket import AccessLogBucket, PrivateBucket
+from stacks.constructs.private_bucket import AccessLogBucket, PrivateBucket, governance
 
 PACKAGES = "packages/"
 EVIDENCE = "evidence/"
@@ -42,8 +42,8 @@ class ArtefactBucket(PrivateBucket):
             key=key,
             access_logs=access_logs,
             removal_policy=removal_policy,
-            keeps_all_versions=True,
-            lock=_lock(stage),
+            kept_days=None,
+            lock=governance(stage.artefact_lock_days),
         )
         self._deny("DenyDelete", ["s3:DeleteObject*"])
         # No exception for multipart uploads, whose parts carry no such header: a file of a package fits
@@ -65,11 +65,3 @@ class ArtefactBucket(PrivateBucket):
                 conditions=conditions,
             )
         )
-
-
-def _lock(stage: Stage) -> s3.ObjectLockRetention | None:
-    """Governance and not compliance: golden rows are people's data, and a lawful demand to erase them must be
-    possible to meet. It takes two deliberate steps, a reviewed change of the policy above and the bypass."""
-    if not stage.artefact_lock_days:
-        return None
-    return s3.ObjectLockRetention.governance(Duration.days(stage.artefact_lock_days))

@@ -11,6 +11,7 @@ from constructs import Construct
 from stacks.constructs.artefact_bucket import EVIDENCE, PACKAGES
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.object_access import allow_objects, finding_resource
+from stacks.constructs.service_role import ServiceRole
 
 _MINUTES = 15
 """S3 Replication Time Control copies within 15 minutes, by its service level, and measures where it does not."""
@@ -33,10 +34,10 @@ class ArtefactReplication(Construct):
         super().__init__(scope, id)
         stack = Stack.of(self)
         bucket = s3.Bucket.from_bucket_name(self, "Target", target)
-        role = iam.Role(
+        role = ServiceRole(
             self,
             "Role",
-            assumed_by=iam.ServicePrincipal("s3.amazonaws.com"),
+            service="s3",
             description=f"Copies model packages and evidence to {region}",
         )
         for actions, resource in (

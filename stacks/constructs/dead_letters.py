@@ -28,11 +28,12 @@ class DeadLetters(sqs.Queue):
             enforce_ssl=True,
             retention_period=Duration.days(KEPT_DAYS),
         )
-        acknowledge(
-            self,
-            "AwsSolutions-SQS3",
-            reason="It is where what failed goes, and nothing consumes it that could fail again.",
-        )
+        for finding in ("AwsSolutions-SQS3", "Serverless-SQSRedrivePolicy"):
+            acknowledge(
+                self,
+                finding,
+                reason="It is where what failed goes, and nothing consumes it that could fail again.",
+            )
         if stage.emulated:
             return
         minute, most = Duration.minutes(1), cloudwatch.Stats.MAXIMUM

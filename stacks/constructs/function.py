@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aws_cdk import (
     Annotations,
+    App,
     Duration,
     IgnoreMode,
     RemovalPolicy,
@@ -30,6 +31,7 @@ from stacks.constructs.alarm import Alarm, Severity
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.encrypted_log_group import EncryptedLogGroup
 from stacks.constructs.layers import Layers, architecture, python_runtime
+from stacks.constructs.service_role import ServiceRole
 
 LAMBDAS_ROOT = Path(__file__).resolve().parents[2] / "lambdas"
 
@@ -40,14 +42,29 @@ _UNKNOWN_VALUE_BYTES = 128
 """Room kept for a value that only a deployment knows: the name of a table or a bucket, the ARN of a key."""
 
 
+_CHOICES = {
+    **dict.fromkeys(
+        ("AwsSolutions-L1", "Serverless-LambdaLatestVersion"),
+        "The layers hold compiled libraries built and tested for this runtime; it moves with their locks.",
+    ),
+    "Serverless-LambdaDLQ": "Nobody hands it an event that could be lost: callers wait for its answer, a stream keeps its batches "
+    "and says which it gave up, and a schedule's next run does what the last one did not.",
+    "Serverless-LambdaTracing": "Importing the tracer costs 775 ms of every cold start; each answer has the time of each step.",
+    "PCI.DSS.321-LambdaInsideVPC": "It opens no port and calls AWS's own APIs alone, each by TLS and signed by its role; a network "
+    "of ours would add addresses to run out of, and no wall that the role is not.",
+}
+"""What cdk-nag asks of every function, and why it is otherwise."""
+
+
 class Function(lambda_.Function):
     """The handler in ``lambdas/<folder>``, deployed as ``quicksilver-<stage>-<service>``.
 
     ``settings`` becomes the environment under the prefix ``QUICKSILVER_``: exactly the fields of the
     function's settings model. It carries all ``layers``, or those that ``carries`` names. With ``keeps_versions``, published function
-    versions stay when the next one is released. Outside an emulated stage, alarms of its ``subject``, or else its service, say when it
-    fails or is throttled in ``patience_minutes`` in a row: one, but for what comes again by itself. Raises ``ConfigError`` where Lambda
-    would not take so much of it.
+    versions stay when the next one is released. ``concurrency`` is how many of its runs may be at once, without one as many as any
+    helper's in the background; what ``scores`` reserves nothing and may take all that is left. Outside an emulated stage, alarms of
+    its ``subject``, or else its service, say when it fails or is throttled in ``patience_minutes`` in a row: one, but for what comes
+    again by itself. Raises ``ConfigError`` where Lambda would not take so much of it.
     """
 
     def __init__(
@@ -64,6 +81,8 @@ class Function(lambda_.Function):
         settings: Mapping[str, str],
         memory_mib: int,
         timeout: Duration,
+        concurrency: int | None = None,
+        scores: bool = False,
         storage_mib: int | None = None,
         provisioned_concurrency: int = 0,
         snap_start: bool = False,
@@ -81,14 +100,17 @@ class Function(lambda_.Function):
         }
         _require_room(stage.function_name(service), environment)
         log_group = EncryptedLogGroup(scope, f"{id}Logs", stage=stage, key=log_key)
-        role = iam.Role(
+        role = ServiceRole(
             scope,
             f"{id}Role",
+            service="lambda",
             role_name=role_name,
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             description=f"What {stage.function_name(service)} may do",
         )
         log_group.grant_write(role)
+        # An emulator runs what its machine can.
+        reserves = not (scores or stage.emulated)
+        reserved = (concurrency or stage.reserved_concurrency.background) if reserves else None
         super().__init__(
             scope,
             id,
@@ -109,6 +131,7 @@ class Function(lambda_.Function):
             memory_size=memory_mib,
             ephemeral_storage_size=Size.mebibytes(storage_mib) if storage_mib else None,
             timeout=timeout,
+            reserved_concurrent_executions=reserved,
             role=role,
             log_group=log_group,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
@@ -126,6 +149,7 @@ class Function(lambda_.Function):
             ),
         )
         self.service, self.own_role = service, role
+        self.reserved = reserved or 0
         if snap_start:
             Annotations.of(self).acknowledge_warning(
                 "@aws-cdk/aws-lambda:snapStartRequirePublish",
@@ -133,11 +157,8 @@ class Function(lambda_.Function):
             )
         if not stage.emulated:
             self._alarms(stage, subject or service, patience_minutes)
-        acknowledge(
-            self,
-            "AwsSolutions-L1",
-            reason="The layers hold compiled libraries built and tested for this runtime; it moves with their locks.",
-        )
+        for finding, reason in _CHOICES.items():
+            acknowledge(self, finding, reason=reason)
 
     def _alarms(self, stage: Stage, subject: str, minutes: int) -> None:
         for metric, what, meaning in (
@@ -162,6 +183,19 @@ class Function(lambda_.Function):
     def allow(self, actions: list[str], *resources: str) -> None:
         """Let the function's own role do this on these resources, by their ARNs."""
         self.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=list(resources)))
+
+
+def check_reserved(app: App, stage: Stage) -> None:
+    """Raise ``ConfigError`` where the helpers of a stage reserve what must be left for scoring."""
+    helpers = [
+        child.reserved for child in app.node.find_all() if isinstance(child, Function) and child.reserved
+    ]
+    left, scoring = stage.account_concurrency - sum(helpers), stage.reserved_concurrency.scoring
+    if left < scoring:
+        raise ConfigError(
+            f"The {len(helpers)} helpers of stage {stage.name} reserve {sum(helpers)} of the account's {stage.account_concurrency} "
+            f"concurrent executions; that leaves {left} for scoring, and reserved_concurrency.scoring asks for {scoring}."
+        )
 
 
 def _require_room(name: str, environment: Mapping[str, str]) -> None:

@@ -113,8 +113,8 @@ def allow_engine(function: Function, stage: Stage, data: DataStack) -> None:
     allow_objects(
         function.own_role,
         actions=["s3:GetObject", "s3:PutObject"],
-        bucket=data.archive,
+        bucket=data.query_results,
         prefix=RESULTS_PREFIX,
         reason="Athena leaves each answer under an id of its own, as the function, and the function reads it.",
     )
-    function.allow(["s3:GetBucketLocation"], data.archive.bucket_arn)
+    function.allow(["s3:GetBucketLocation"], data.query_results.bucket_arn)

@@ -27,6 +27,7 @@ from stacks.constructs.compliance import acknowledge
 from stacks.constructs.object_access import finding_resource
 from stacks.constructs.release_hooks import ReleaseHooks
 from stacks.constructs.score_shift import LIMIT, score_shift
+from stacks.constructs.service_role import explain_own_policy
 
 LIVE = "live"
 
@@ -162,6 +163,7 @@ class CodeRelease(Construct):
                     f"AwsSolutions-IAM5[Resource::{versions}]",
                     reason="CDK grants a hook's invocation with its function versions; the hook has none.",
                 )
+            explain_own_policy(group.role)
             acknowledge(
                 group.role,
                 "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSCodeDeployRoleForLambdaLimited]",

@@ -27,6 +27,7 @@ from stacks.constructs.archive_tables import ArchiveTables
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.encrypted_log_group import EncryptedLogGroup
 from stacks.constructs.object_access import allow_objects
+from stacks.constructs.service_role import ServiceRole
 
 FAILED = "failed/"
 
@@ -48,10 +49,10 @@ class PredictionArchive(Construct):
         super().__init__(scope, id)
         log_group = EncryptedLogGroup(self, "Logs", stage=stage, key=key)
         log_stream = logs.LogStream(self, "LogStream", log_group=log_group)
-        role = iam.Role(
+        role = ServiceRole(
             self,
             "Role",
-            assumed_by=iam.ServicePrincipal("firehose.amazonaws.com"),
+            service="firehose",
             description="Moves prediction records from the stream to the archive",
         )
         self._allow(role, stream=stream, bucket=bucket, key=key, log_group=log_group)

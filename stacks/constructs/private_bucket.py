@@ -24,15 +24,20 @@ class AccessLogBucket(s3.Bucket):
             lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(400))],
             removal_policy=removal_policy,
         )
-        acknowledge(
-            self,
-            "AwsSolutions-S1",
-            reason="This bucket receives the access logs of the others; logging its own accesses into itself would loop.",
-        )
+        for finding, reason in {
+            "AwsSolutions-S1": "This bucket receives the access logs of the others; logging its own accesses into itself would loop.",
+            "PCI.DSS.321-S3DefaultEncryptionKMS": "S3 delivers access logs to no bucket whose default encryption is by a KMS key.",
+            "PCI.DSS.321-S3BucketVersioningEnabled": "S3 alone writes here, each log once under a name of its own: there is no "
+            "version to go back to.",
+            "PCI.DSS.321-S3BucketReplicationEnabled": "Access logs are of one region's buckets, and say nothing that is needed to go "
+            "on in another.",
+        }.items():
+            acknowledge(self, finding, reason=reason)
 
 
 class PrivateBucket(s3.Bucket):
-    """A versioned bucket: what is overwritten or deleted by mistake can be had back for 30 days."""
+    """A versioned bucket: what is overwritten or deleted by mistake can be had back for 30 days, and where there is a lock for as
+    long as that says: S3 expires no version before."""
 
     def __init__(
         self,
@@ -42,11 +47,12 @@ class PrivateBucket(s3.Bucket):
         key: kms.IKey,
         access_logs: AccessLogBucket,
         removal_policy: RemovalPolicy,
-        keeps_all_versions: bool = False,
+        kept_days: int | None = 30,
         lock: s3.ObjectLockRetention | None = None,
         name: str | None = None,
     ) -> None:
-        kept = None if keeps_all_versions else Duration.days(30)
+        """``kept_days`` is how long a version is kept that is no more the current one; None for ever."""
+        kept = None if kept_days is None else Duration.days(kept_days)
         super().__init__(
             scope,
             id,
@@ -70,3 +76,17 @@ class PrivateBucket(s3.Bucket):
             object_lock_default_retention=lock,
             removal_policy=removal_policy,
         )
+        acknowledge(
+            self,
+            "PCI.DSS.321-S3BucketReplicationEnabled",
+            reason="Whether a stage has a second region is its own choice; S3 keeps each object in three zones of the first.",
+        )
+
+
+def governance(days: int) -> s3.ObjectLockRetention | None:
+    """A lock of so many days on every version, none for 0.
+
+    Governance and not compliance: what is locked are people's data, and a lawful demand to erase them must be possible to meet.
+    It takes two deliberate steps, a reviewed change of the bucket's policy, which denies the bypass, and the bypass.
+    """
+    return s3.ObjectLockRetention.governance(Duration.days(days)) if days else None

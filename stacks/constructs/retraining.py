@@ -30,6 +30,7 @@ from stacks.constructs.retraining_functions import RetrainingFunctions
 from stacks.constructs.retraining_states import Parts, definition
 from stacks.constructs.sagemaker_jobs import SageMakerJobs
 from stacks.constructs.schedule import alarm_on_failed_starts
+from stacks.constructs.service_role import ServiceRole
 from stacks.control_stack import ControlStack
 from stacks.data_stack import DataStack
 
@@ -113,19 +114,20 @@ class Retraining(Construct):
         )
         # Step Functions tries its role while the machine is created, and IAM policies are separate resources.
         machine.node.add_dependency(role)
-        acknowledge(
-            machine,
-            "AwsSolutions-SF2",
-            reason="The history of each execution has every step with its times; X-Ray would repeat it.",
-        )
+        for finding in ("AwsSolutions-SF2", "Serverless-StepFunctionStateMachineXray"):
+            acknowledge(
+                machine,
+                finding,
+                reason="The history of each execution has every step with its times; X-Ray would repeat it.",
+            )
         return machine
 
     def _machine_role(self) -> iam.Role:
         data, control = self._data, self._control
-        role = iam.Role(
+        role = ServiceRole(
             self,
             "MachineRole",
-            assumed_by=iam.ServicePrincipal("states.amazonaws.com"),
+            service="states",
             description=f"What retraining may do in {self._stage.name}",
         )
         _let(role, ["lambda:InvokeFunction"], *(function.function_arn for function in self._functions.all))
@@ -172,10 +174,10 @@ class Retraining(Construct):
     # -- what starts it, and who hears of it --
 
     def _start_by_event(self, machine: stepfunctions.CfnStateMachine) -> None:
-        role = iam.Role(
+        role = ServiceRole(
             self,
             "StarterRole",
-            assumed_by=iam.ServicePrincipal("events.amazonaws.com"),
+            service="events",
             description=f"Starts a retraining in {self._stage.name}",
         )
         _let(role, ["states:StartExecution"], machine.ref)

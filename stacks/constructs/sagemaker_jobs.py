@@ -9,6 +9,7 @@ from stacks.config import SageMakerTraining, Stage
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.object_access import finding_resource
 from stacks.constructs.retraining_functions import allow_workspace
+from stacks.constructs.service_role import ServiceRole
 from stacks.data_stack import DataStack
 
 
@@ -55,10 +56,10 @@ class SageMakerJobs(Construct):
     def _role(self, training: SageMakerTraining) -> iam.Role:
         """What a training job may do: read and write workspaces, be pulled, log and count."""
         stack = Stack.of(self)
-        role = iam.Role(
+        role = ServiceRole(
             self,
             "Role",
-            assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"),
+            service="sagemaker",
             description=f"What training jobs may do in {self._stage.name}",
         )
         allow_workspace(role, self._data, "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")

@@ -64,6 +64,8 @@ class ScoringApi(Construct):
             else None,
             domain=stage.scoring_domain,
             gives_account_its_log_role=not stage.emulated,
+            # What no endpoint has of its own: the answers that name no endpoint of this stage.
+            throttle=stage.client_throttle,
             method_options={
                 f"/v1/{endpoint.name}/{verb}/POST": apigateway.MethodDeploymentOptions(
                     throttling_rate_limit=self._throttle(endpoint, verb).rate_per_second,

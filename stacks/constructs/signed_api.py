@@ -103,16 +103,24 @@ def _explain_choices(api: apigateway.RestApi, *, behind_firewall: bool) -> None:
         reason="The function validates each body once; the gateway's validator cannot name the field in a problem.",
     )
     if not behind_firewall:
-        acknowledge(
-            api.deployment_stage,
-            "AwsSolutions-APIG3",
-            reason="An emulator of AWS has no firewall, and is on the machine of who calls it.",
-        )
-    acknowledge(
-        api.deployment_stage,
-        "AwsSolutions-APIG6",
-        reason="Execution logs go to a group without our key and retention; the access log has every request.",
-    )
+        for finding in ("AwsSolutions-APIG3", "PCI.DSS.321-APIGWAssociatedWithWAF"):
+            acknowledge(
+                api.deployment_stage,
+                finding,
+                reason="An emulator of AWS has no firewall, and is on the machine of who calls it.",
+            )
+    for finding, reason in {
+        **dict.fromkeys(
+            ("AwsSolutions-APIG6", "PCI.DSS.321-APIGWExecutionLoggingEnabled"),
+            "Execution logs go to a group without our key and retention; the access log has every request.",
+        ),
+        "PCI.DSS.321-APIGWCacheEnabledAndEncrypted": "Nothing is cached: an answer is of one moment's features and one route.",
+        "PCI.DSS.321-APIGWSSLEnabled": "What is behind the gateway is Lambda, by AWS's own signed TLS: there is no server of ours to "
+        "show a client certificate to.",
+        "Serverless-APIGWXrayEnabled": "The functions do not trace either; each answer has the time of each step, the access log "
+        "those of the gateway.",
+    }.items():
+        acknowledge(api.deployment_stage, finding, reason=reason)
     for role in [child for child in api.node.children if child.node.id == "CloudWatchRole"]:
         acknowledge(
             role,

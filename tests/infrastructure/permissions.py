@@ -210,7 +210,8 @@ class Templates:
             case "AWS::SNS::Topic", {"KmsMasterKeyId": key}:
                 return self.text(key)
             case "AWS::S3::Bucket", {"BucketEncryption": {"ServerSideEncryptionConfiguration": [rule]}}:
-                return self.text(rule["ServerSideEncryptionByDefault"]["KMSMasterKeyID"])
+                key = rule["ServerSideEncryptionByDefault"].get("KMSMasterKeyID")
+                return self.text(key) if key else None
         return None
 
 
@@ -502,6 +503,11 @@ class Needs:
         for given in self._for_endpoints(path):
             yield "execute-api:Invoke", f"{api}/{self.templates.synthesized.stage.name}/{given}"
 
+    def _results_of_queries(self) -> str:
+        (workgroup,) = self.templates.synthesized.of_type("AWS::Athena::WorkGroup").values()
+        result = workgroup["Properties"]["WorkGroupConfiguration"]["ResultConfiguration"]
+        return self.templates.text(result["OutputLocation"]).removeprefix("s3://")
+
     def _of_a_query(self, handler: str) -> Iterator[Permission]:
         """What Athena does in the caller's name. "Fine-grained access to databases and tables in the AWS Glue Data Catalog" and
         "Access to Amazon S3" (Amazon Athena User Guide)."""
@@ -510,9 +516,33 @@ class Needs:
         for action in ("glue:GetDatabase", "glue:GetTable", "glue:GetPartitions"):
             for resource in ("catalog", f"database/{database}", f"table/{database}/*"):
                 yield action, resource
-        yield "s3:GetBucketLocation", bucket
-        yield "s3:GetObject", f"{bucket}/athena-results/*"
-        yield "s3:PutObject", f"{bucket}/athena-results/*"
+        results = self._results_of_queries()
+        yield "s3:GetBucketLocation", results.partition("/")[0]
+        yield "s3:GetObject", f"{results}*"
+        yield "s3:PutObject", f"{results}*"
         for prefix in self._under(handler, "S3Archive.objects"):
             yield "s3:GetObject", f"{bucket}/{prefix}*"
             yield "s3:ListBucket", f"{bucket}?{prefix}*"
+
+
+# -- for people --
+
+
+def roles_table(templates: Templates) -> str:
+    """What each function's role allows, as Markdown: resources by their ids in the stacks, each with its verbs."""
+    rows = {}
+    for function in templates.synthesized.of_type("AWS::Lambda::Function").values():
+        allowed: dict[str, set[str]] = {}
+        for action, resource in granted(templates, templates.text(function["Properties"]["Role"])):
+            if not action.startswith("logs:"):
+                allowed.setdefault(_plain(resource), set()).add(action.partition(":")[2])
+        rows[service_name(function)] = "; ".join(
+            f"`{resource}` {', '.join(sorted(verbs))}" for resource, verbs in sorted(allowed.items())
+        )
+    lines = [f"| `{name}` | {may} |" for name, may in sorted(rows.items())]
+    return "\n".join(["| function | may do |", "|---|---|", *lines])
+
+
+def _plain(resource: str) -> str:
+    """Logical ids without their hashes, and a list of a bucket by the prefix alone."""
+    return re.sub(r"[0-9A-F]{8}\b", "", resource)

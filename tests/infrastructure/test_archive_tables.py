@@ -90,14 +90,14 @@ def test_answers_are_of_the_archives_data_class_and_gone_in_a_week(every_stage: 
     assert configuration["EnforceWorkGroupConfiguration"] is True
     assert configuration["BytesScannedCutoffPerQuery"] == 256 << 30
     result = configuration["ResultConfiguration"]
-    bucket, archive = every_stage.named("AWS::S3::Bucket", "Archive", "data")
+    bucket, results = every_stage.named("AWS::S3::Bucket", "QueryResults", "data")
     assert result["OutputLocation"]["Fn::Join"][1][1:] == [{"Ref": bucket}, "/athena-results/"]
     assert result["EncryptionConfiguration"]["EncryptionOption"] == "SSE_KMS"
     key, _ = every_stage.named("AWS::KMS::Key", "PredictionsKey", "data")
     assert result["EncryptionConfiguration"]["KmsKey"] == {"Fn::GetAtt": [key, "Arn"]}
-    expiring = [
-        (rule.get("Prefix"), rule["ExpirationInDays"])
-        for rule in archive["Properties"]["LifecycleConfiguration"]["Rules"]
-        if "ExpirationInDays" in rule
-    ]
-    assert expiring == [("athena-results/", 7)], "records are kept"
+    rules = results["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert [rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule] == [7]
+    assert "ObjectLockConfiguration" not in results["Properties"]
+    _, archive = every_stage.named("AWS::S3::Bucket", "Archive", "data")
+    kept = archive["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert not [rule for rule in kept if "ExpirationInDays" in rule], "records are kept"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, Stack, aws_s3 as s3
+from aws_cdk import App, Stack, aws_lambda as lambda_, aws_s3 as s3
 from cfnlint.config import ConfigMixIn
 from cfnlint.runner import Runner
 
@@ -68,14 +68,29 @@ def test_cdk_nag_finds_nothing_unexplained_not_even_a_warning(every_stage: Synth
 
 
 def test_an_unexplained_finding_makes_synth_fail(tmp_path: Path) -> None:
-    # Given an app under the same checks, with a bucket that anyone may reach over plain HTTP
+    # Given an app under the same checks, with a bucket that anyone may reach over plain HTTP, and a bare function
     app = App(outdir=str(tmp_path), context=context(), analytics_reporting=False)
     check_every_synth(app)
-    s3.Bucket(Stack(app, "Careless"), "Open")
-    # When it is synthesized, then it fails and the report names the rule
+    stack = Stack(app, "Careless")
+    s3.Bucket(stack, "Open")
+    lambda_.Function(
+        stack,
+        "Bare",
+        runtime=lambda_.Runtime.PYTHON_3_13,
+        handler="index.handler",
+        code=lambda_.Code.from_inline("pass"),
+    )
+    # When it is synthesized, then it fails and the report names a rule of each of the three packs
     with pytest.raises(RuntimeError, match="ValidationFailed"):
         app.synth()
-    assert "AwsSolutions-S10" in json.dumps(findings(tmp_path))
+    found = json.dumps(findings(tmp_path))
+    for rule in (
+        "AwsSolutions-S10",
+        "Serverless-LambdaDLQ",
+        "PCI.DSS.321-LambdaInsideVPC",
+        "PCI.DSS.321-S3DefaultEncryptionKMS",
+    ):
+        assert rule in found
 
 
 def test_cfn_lint_finds_nothing(every_stage: Synthesized, monkeypatch: pytest.MonkeyPatch) -> None:

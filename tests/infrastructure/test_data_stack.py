@@ -17,6 +17,7 @@ from tests.contract.tables import (
     ROLLUP_KEYS,
 )
 from tests.infrastructure.conftest import Synthesized
+from tests.infrastructure.permissions import SERVICES, Templates
 
 STORES = ("AWS::DynamoDB::Table", "AWS::Kinesis::Stream", "AWS::S3::Bucket", "AWS::KMS::Key")
 
@@ -127,8 +128,7 @@ def test_buckets_are_private_and_refuse_plain_http(every_stage: Synthesized) -> 
 def test_models_and_archive_are_versioned_logged_and_under_our_keys(every_stage: Synthesized) -> None:
     buckets = every_stage.of_type("AWS::S3::Bucket").values()
     logged = [bucket["Properties"] for bucket in buckets if "LoggingConfiguration" in bucket["Properties"]]
-    assert len(logged) == 2
-    assert len(buckets) == 3
+    assert len(logged) == len(buckets) - 1, "all but the one of access logs"
     for properties in logged:
         assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
         (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
@@ -273,12 +273,84 @@ def test_artefacts_are_locked_for_the_stages_days_on_aws(aws_stage: Synthesized)
     }
 
 
-def test_production_locks_artefacts_for_seven_years(synthesized: Callable[[str], Synthesized]) -> None:
-    assert synthesized("prod").stage.artefact_lock_days >= 7 * 365
+def test_production_locks_artefacts_and_archive_for_seven_years(
+    synthesized: Callable[[str], Synthesized],
+) -> None:
+    stage = synthesized("prod").stage
+    assert min(stage.artefact_lock_days, stage.archive_lock_days) >= 7 * 365
 
 
 def test_nothing_is_locked_on_an_emulator(local: Synthesized) -> None:
-    assert "ObjectLockConfiguration" not in models_bucket(local)
+    for bucket in local.of_type("AWS::S3::Bucket").values():
+        assert "ObjectLockConfiguration" not in bucket["Properties"]
+
+
+def test_the_archive_is_locked_for_the_stages_days_on_aws(aws_stage: Synthesized) -> None:
+    _, archive = aws_stage.named("AWS::S3::Bucket", "Archive")
+    assert archive["Properties"]["ObjectLockEnabled"] is True
+    assert archive["Properties"]["ObjectLockConfiguration"]["Rule"]["DefaultRetention"] == {
+        "Mode": "GOVERNANCE",
+        "Days": aws_stage.stage.archive_lock_days,
+    }
+
+
+def test_what_was_recorded_is_hidden_by_nobody_and_unlocked_by_a_change_of_policy_alone(
+    every_stage: Synthesized,
+) -> None:
+    archive, _ = every_stage.named("AWS::S3::Bucket", "Archive")
+    (statements,) = [
+        policy["Properties"]["PolicyDocument"]["Statement"]
+        for policy in every_stage.of_type("AWS::S3::BucketPolicy").values()
+        if policy["Properties"]["Bucket"]["Ref"] == archive
+    ]
+    denied = {item["Sid"]: item for item in statements if "Sid" in item}
+    assert {name: item["Action"] for name, item in denied.items()} == {
+        "DenyDelete": "s3:DeleteObject*",
+        "DenyUnlock": "s3:BypassGovernanceRetention",
+    }
+    assert all((item["Effect"], item["Principal"]) == ("Deny", {"AWS": "*"}) for item in denied.values())
+    hidden = [part["Fn::Join"][1][-1] for part in denied["DenyDelete"]["Resource"]]
+    assert hidden == ["/contracts/*", "/outcomes/*", "/predictions/*"]
+
+
+# --- keys -------------------------------------------------------------------------------------------------------
+
+OPENED_BY = {
+    "FeaturesKey": {"dynamodb"},
+    "ModelsKey": {"dynamodb", "s3", "sns"},
+    "PredictionsKey": {"athena", "dynamodb", "kinesis", "s3", "sagemaker", "states"},
+}
+
+
+def test_the_key_of_a_class_opens_what_its_stores_hold_and_nothing_by_itself(
+    every_stage: Synthesized,
+) -> None:
+    opened = {}
+    for name, key in every_stage.of_type("AWS::KMS::Key").items():
+        for statement in key["Properties"]["KeyPolicy"]["Statement"]:
+            if statement.get("Sid") == "ByTheStoresOfThisClassAlone":
+                assert (statement["Effect"], statement["Principal"]) == ("Deny", {"AWS": "*"})
+                assert set(statement["Action"]) == {
+                    "kms:Decrypt",
+                    "kms:Encrypt",
+                    "kms:GenerateDataKey*",
+                    "kms:ReEncrypt*",
+                }
+                condition = statement["Condition"]
+                via = condition["StringNotEquals"]["kms:ViaService"]
+                hosts = via if isinstance(via, list) else [via]
+                opened[name[:-8]] = {host["Fn::Join"][1][0].rstrip(".") for host in hosts}
+                assert condition["Bool"] == {"aws:PrincipalIsAWSService": "false"}
+                assert condition["Null"] == {"kms:EncryptionContext:aws:states:stateMachineArn": "true"}
+    assert opened == OPENED_BY
+
+
+def test_a_key_is_opened_by_every_store_that_is_encrypted_with_it(every_stage: Synthesized) -> None:
+    templates = Templates(every_stage)
+    for name, resource in every_stage.resources.items():
+        key = templates.key_of(name)
+        if key and resource["Type"] in SERVICES:
+            assert SERVICES[resource["Type"]] in OPENED_BY[key[:-8]], name
 
 
 def test_the_names_everything_is_found_by_are_outputs(every_stage: Synthesized) -> None:

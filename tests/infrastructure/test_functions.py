@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import App
 from pydantic_settings import BaseSettings
 
+from app import build
 from layers.provenance import MARKER
 from quicksilver.code_release.after_traffic import BUDGET_SECONDS as AFTER_SECONDS
 from quicksilver.code_release.before_traffic import BUDGET_SECONDS as BEFORE_SECONDS
@@ -25,7 +27,15 @@ from quicksilver.settings import (
     RegistrySettings,
     ScoreSettings,
 )
-from stacks.config import GATEWAY_TIMEOUT_SECONDS, ONE_VCPU_MIB, Endpoint, Shift, load_stage
+from stacks.config import (
+    GATEWAY_TIMEOUT_SECONDS,
+    ONE_VCPU_MIB,
+    ConfigError,
+    Endpoint,
+    ReservedConcurrency,
+    Shift,
+    load_stage,
+)
 from stacks.constructs.layers import BUILT
 from tests.infrastructure.conftest import ROOT, Synthesized, synthesize, told_policy
 
@@ -141,6 +151,95 @@ def test_every_log_group_is_ours_encrypted_and_forgets(every_stage: Synthesized)
     ]
     assert len(set(written)) == len(written)
     assert set(written) < set(groups)
+
+
+def test_every_log_group_masks_what_should_never_be_logged_and_tells_of_it_on_aws(
+    aws_stage: Synthesized,
+) -> None:
+    groups = aws_stage.of_type("AWS::Logs::LogGroup")
+    findings, group = aws_stage.named("AWS::Logs::LogGroup", "Findings", "data")
+    for name in set(groups) - {findings}:
+        policy = groups[name]["Properties"]["DataProtectionPolicy"]
+        audit, mask = policy["Statement"]
+        for statement in (audit, mask):
+            assert {part["Fn::Join"][1][-1].rpartition("/")[2] for part in statement["DataIdentifier"]} == {
+                "CreditCardNumber",
+                "CreditCardSecurityCode",
+                "EmailAddress",
+                "AwsSecretKey",
+                "OpenSshPrivateKey",
+                "PgpPrivateKey",
+                "PkcsPrivateKey",
+                "PuttyPrivateKey",
+            }, name
+        told = audit["Operation"]["Audit"]["FindingsDestination"]["CloudWatchLogs"]["LogGroup"]
+        assert told == group["Properties"]["LogGroupName"]
+        assert "Deidentify" in mask["Operation"]
+    # Lambda, Firehose and all others write to groups of ours: nobody's lines go to a group that AWS makes by itself.
+    for function in functions(aws_stage).values():
+        assert function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] in groups
+
+
+def test_an_emulator_masks_nothing(local: Synthesized) -> None:
+    for group in local.of_type("AWS::Logs::LogGroup").values():
+        assert "DataProtectionPolicy" not in group["Properties"]
+
+
+# --- none takes what scoring needs ------------------------------------------------------------------------------
+
+
+def test_every_helper_reserves_what_it_may_take_and_scoring_nothing(aws_stage: Synthesized) -> None:
+    reserved = {
+        name: function["Properties"].get("ReservedConcurrentExecutions")
+        for name, function in functions(aws_stage).items()
+    }
+    scores = {endpoint.service for endpoint in aws_stage.stage.endpoints}
+    assert {name for name, number in reserved.items() if number is None} == scores
+    helpers = {name: number for name, number in reserved.items() if number is not None}
+    concurrency = aws_stage.stage.reserved_concurrency
+    assert {helpers[name] for name in ("rollup", "shadow")} == {concurrency.consumer}
+    assert {helpers[name] for name in ("registry", "outcomes")} == {concurrency.api}
+    assert helpers["redeliver"] == concurrency.background
+    assert aws_stage.stage.account_concurrency - sum(helpers.values()) >= concurrency.scoring >= 100
+
+
+def test_a_consumer_may_read_every_shard_at_once_as_far_as_is_reserved(aws_stage: Synthesized) -> None:
+    for mapping in aws_stage.of_type("AWS::Lambda::EventSourceMapping").values():
+        assert (
+            mapping["Properties"]["ParallelizationFactor"] == 1
+        )  # one run a shard: never more than there are
+
+
+def test_an_emulator_reserves_nothing(local: Synthesized) -> None:
+    for function in functions(local).values():
+        assert "ReservedConcurrentExecutions" not in function["Properties"]
+
+
+def test_helpers_that_would_starve_scoring_are_one_sentence_at_synth(
+    layers_root: Path, tmp_path: Path
+) -> None:
+    stage = replace(load_stage("dev"), reserved_concurrency=ReservedConcurrency(scoring=900))
+    with pytest.raises(
+        ConfigError,
+        match=r"^The \d+ helpers of stage dev reserve \d+ of the account's 1000 concurrent executions; "
+        r"that leaves \d+ for scoring, and reserved_concurrency.scoring asks for 900\.$",
+    ):
+        build(App(outdir=str(tmp_path)), stage, layers_root=layers_root)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"background": 0}, "A concurrency of 0 for background lets none of its functions run."),
+        (
+            {"scoring": 99},
+            "99 concurrent executions cannot be left for scoring: Lambda keeps 100 unreserved.",
+        ),
+    ],
+)
+def test_an_impossible_concurrency_is_a_sentence(values: dict[str, int], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        ReservedConcurrency(**values)
 
 
 # --- released by function version ------------------------------------------------------------------------------

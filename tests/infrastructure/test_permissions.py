@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -12,11 +13,21 @@ from typing import Any
 import pytest
 
 from quicksilver.settings import Engine
-from tests.infrastructure.conftest import Resource, Synthesized
-from tests.infrastructure.permissions import Needs, Permission, Templates, Unexplained, granted, service_name
+from tests.infrastructure.conftest import ROOT, Resource, Synthesized
+from tests.infrastructure.lasting import ACCEPT
+from tests.infrastructure.permissions import (
+    Needs,
+    Permission,
+    Templates,
+    Unexplained,
+    granted,
+    roles_table,
+    service_name,
+)
 from tests.infrastructure.reached import Program
 
 FUNCTION, ROLE = "AWS::Lambda::Function", "AWS::IAM::Role"
+ROLES = ROOT / "docs" / "roles.md"
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +69,18 @@ def test_a_function_has_a_role_of_its_own(every_stage: Synthesized) -> None:
         json.dumps(function["Properties"]["Role"]) for function in every_stage.of_type(FUNCTION).values()
     ]
     assert len(set(roles)) == len(roles)
+
+
+def test_the_roles_that_people_read_are_those_of_prod(
+    synthesized: Callable[[str], Synthesized],
+) -> None:
+    table = roles_table(Templates(synthesized("prod")))
+    start, _, _ = ROLES.read_text().partition("| function |")
+    if os.environ.get(ACCEPT):
+        ROLES.write_text(f"{start}{table}\n")
+    assert ROLES.read_text() == f"{start}{table}\n", (
+        f"docs/roles.md is of other roles; write it anew: {ACCEPT}=1 .venv/bin/python -m pytest {__file__} -k people"
+    )
 
 
 # -- that it can fail --
