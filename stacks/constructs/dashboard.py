@@ -24,6 +24,7 @@ from stacks.constructs.panels.arms import arms
 from stacks.constructs.panels.cost import cost
 from stacks.constructs.panels.features import features
 from stacks.constructs.panels.monitoring import monitoring
+from stacks.constructs.panels.objectives import objectives
 from stacks.constructs.panels.requests import VERBS, answers, requests
 from stacks.constructs.panels.stream import delivery, stream
 from stacks.constructs.widgets import Panel, Text, laid_out
@@ -54,6 +55,7 @@ class Dashboards(Construct):
                 "What to do when an alarm rings: docs/runbook.md; what a panel means: docs/dashboards.md.",
                 [
                     requests(stage, endpoint),
+                    objectives(stage, endpoint),
                     answers(endpoint),
                     arms(endpoint),
                     features(endpoint),
@@ -90,7 +92,7 @@ def _live_stage(
     (hours,) = [item.properties["RetentionPeriodHours"] for item in there.of_type("AWS::Kinesis::Stream")]
     return LiveStage(
         stage=stage.name,
-        api=f"quicksilver-{stage.name}",
+        api=stage.scoring_api_name,
         functions=[_of_its_endpoint(function, stage) for function in there.functions],
         held=_held(stage.endpoints),
         tables=[table.table_name for table in data.tables.values()],

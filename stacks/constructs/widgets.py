@@ -19,7 +19,10 @@ Widget = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A metric in a graph. With an ``id`` expressions can use it; ``hidden`` it is for them only; ``right`` it has the other axis."""
+    """A metric in a graph. With an ``id`` expressions can use it; ``hidden`` it is for them only; ``right`` it has the other axis.
+
+    ``period`` is in seconds where it is not that of the graph.
+    """
 
     namespace: str
     name: str
@@ -29,6 +32,7 @@ class Shown:
     id: str = ""
     hidden: bool = False
     right: bool = False
+    period: int = 0
 
     def written(self) -> list[Any]:
         options: dict[str, Any] = {"stat": self.statistic, "label": self.label or self.name}
@@ -38,6 +42,8 @@ class Shown:
             options["visible"] = False
         if self.right:
             options["yAxis"] = "right"
+        if self.period:
+            options["period"] = self.period
         named = [part for item in self.dimensions.items() for part in item]
         return [self.namespace, self.name, *named, options]
 
@@ -51,6 +57,7 @@ class Reckoned:
     id: str = ""
     hidden: bool = False
     right: bool = False
+    period: int = 0
 
     def written(self) -> list[Any]:
         options: dict[str, Any] = {"expression": self.expression, "label": self.label}
@@ -60,6 +67,8 @@ class Reckoned:
             options["visible"] = False
         if self.right:
             options["yAxis"] = "right"
+        if self.period:
+            options["period"] = self.period
         return [options]
 
 

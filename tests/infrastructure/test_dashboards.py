@@ -181,7 +181,8 @@ def test_every_panel_that_the_issue_asks_for_is_there(synthesized: Callable[[str
         for name, body in found.items()
     }
     assert headings["quicksilver-prod-card-fraud"][1:] == [
-        f"## {title}" for title in ("Requests", "Answers", "Arms", "Features and models", "Records", "Cost")
+        f"## {title}"
+        for title in ("Requests", "Objectives", "Answers", "Arms", "Features and models", "Records", "Cost")
     ]
     assert headings["quicksilver-prod"][1:] == [f"## {title}" for title in ("Stream", "Monitoring", "Cost")]
 
@@ -356,3 +357,37 @@ def test_an_endpoint_is_shown_its_own_requests_and_function(
     assert shown["Lambda, requests"] == pytest.approx(1_000 * 2e-7)
     assert shown["Lambda, on provisioned"] == pytest.approx(30 * gb * 0.0000077778)
     assert shown["Lambda, on demand"] == pytest.approx(10 * gb * 0.0000133334)
+
+
+def test_a_budget_burns_by_what_callers_did_not_get(synthesized: Callable[[str], Synthesized]) -> None:
+    # Given 99.9 % promised: of 10,000 requests in each window, 144 failed, and 1 of 100 was slow where 99 % are promised
+    endpoint = synthesized("prod").stage.endpoints[0]
+    promised = endpoint.objectives
+    spent = {"bad": 140.0, "total": 9_900.0}
+    widgets = {
+        title: cost_widget(synthesized("prod"), f"quicksilver-prod-{endpoint.name}", title)
+        for title in (
+            f"{what}: how many times too fast its budget burns" for what in ("Availability", "Latency")
+        )
+    }
+    availability, latency = widgets.values()
+    ids = {options["id"] for _, _, _, options in availability.metrics}
+    counted = {
+        id: spent[id[: id.index(digit)]]
+        if id.endswith("_0")
+        else {"bad": 4.0, "total": 100.0}[id[: id.index(digit)]]
+        for id in ids
+        for digit in [re.search(r"\d", id)[0]]
+    }  # type: ignore[index]
+    rates = by_label(availability, counted, period=60)
+    assert rates == pytest.approx(
+        dict.fromkeys(
+            ("over 1 h", "over 6 h", "over 72 h"),
+            144 / 10_000 / ((10_000 - promised.availability_bp) / 10_000),
+        )
+    )
+    in_time = {options["id"]: 99.0 for _, _, _, options in latency.metrics}
+    rates = by_label(latency, in_time, period=60)
+    assert rates == pytest.approx(
+        dict.fromkeys(("over 1 h", "over 6 h", "over 72 h"), 0.01 / ((10_000 - promised.latency_bp) / 10_000))
+    )

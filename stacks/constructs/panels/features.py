@@ -18,11 +18,13 @@ def features(endpoint: Endpoint) -> Panel:
         "A degraded answer had a feature that was missing, stale, late or out of range, and its policy applied; the record says which.",
         [
             Graph(
-                "Degraded, of what was scored",
+                "Degraded and stale, of what was scored",
                 [
                     counted(Metric.REQUESTS_SCORED, id="scored", hidden=True),
                     counted(Metric.REQUESTS_DEGRADED, id="degraded", hidden=True),
+                    counted(Metric.REQUESTS_STALE, id="stale", hidden=True),
                     Reckoned("100 * FILL(degraded, 0) / scored", "degraded"),
+                    Reckoned("100 * FILL(stale, 0) / scored", "stale"),
                 ],
                 period=300,
                 unit="percent",
@@ -36,6 +38,7 @@ def features(endpoint: Endpoint) -> Panel:
                         Metric.ROUTE_REFRESH_FAILED,
                         Metric.MODELS_NOT_EVALUATED,
                         Metric.EXPLAINED_BY_LIGHTGBM,
+                        Metric.ADDITIVITY_FAILED,
                         Metric.REQUESTS_FALLBACK,
                     )
                 ],

@@ -19,18 +19,14 @@ def requests(stage: Stage, endpoint: Endpoint) -> Panel:
         "Traffic, errors and latency as callers have them, by the gateway; below the function's own, and how much of what is "
         "provisioned is in use. Spillover starts cold and is billed on demand.",
         [
-            Graph("Requests", [_gateway(stage, endpoint, "Count", verb) for verb in VERBS]),
+            Graph("Requests", [gateway(stage, endpoint, "Count", verb) for verb in VERBS]),
             Graph(
                 "Refused (4XX) and failed (5XX)",
-                [
-                    _gateway(stage, endpoint, name, verb)
-                    for name in ("4XXError", "5XXError")
-                    for verb in VERBS
-                ],
+                [gateway(stage, endpoint, name, verb) for name in ("4XXError", "5XXError") for verb in VERBS],
             ),
             Graph(
                 "Latency of score at the gateway",
-                [_gateway(stage, endpoint, "Latency", "score", statistic=share) for share in _PERCENTILES],
+                [gateway(stage, endpoint, "Latency", "score", statistic=share) for share in _PERCENTILES],
                 unit="ms",
             ),
             Graph(
@@ -82,18 +78,31 @@ def answers(endpoint: Endpoint) -> Panel:
     )
 
 
-def _gateway(stage: Stage, endpoint: Endpoint, name: str, verb: str, *, statistic: str = "Sum") -> Shown:
+def gateway(
+    stage: Stage,
+    endpoint: Endpoint,
+    name: str,
+    verb: str,
+    *,
+    statistic: str = "Sum",
+    id: str = "",
+    period: int = 0,
+) -> Shown:
+    """A metric of one method; with an ``id`` for expressions only."""
     return Shown(
         "AWS/ApiGateway",
         name,
         {
-            "ApiName": f"quicksilver-{stage.name}",
+            "ApiName": stage.scoring_api_name,
             "Method": "POST",
             "Resource": f"/v1/{endpoint.name}/{verb}",
             "Stage": stage.name,
         },
         statistic,
         statistic if statistic != "Sum" else f"{verb}: {name}",
+        id=id,
+        hidden=bool(id),
+        period=period,
     )
 
 

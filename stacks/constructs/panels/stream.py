@@ -62,6 +62,19 @@ def stream(stage: Stage, *, stream_name: str, delivery_name: str) -> Panel:
                 unit="s",
             ),
             Graph(
+                "From a decision to its being counted",
+                [
+                    Shown(
+                        NAMESPACE,
+                        Metric.PREDICTION_LOG_DELAY.value,
+                        {"service": "rollup"},
+                        "Maximum",
+                        "longest",
+                    )
+                ],
+                unit="ms",
+            ),
+            Graph(
                 "Records in",
                 [
                     Shown("AWS/Kinesis", "IncomingRecords", predictions, label="records"),
