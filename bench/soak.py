@@ -23,6 +23,7 @@ from bench import figures
 from bench.soak_archive import counted, redelivered, wait_until_still
 from bench.soak_conductor import Injected, conduct
 from bench.soak_figures import content_of, show
+from bench.soak_judge import given_ids
 from bench.soak_load import Load
 from bench.soak_schedule import OUTAGES, Outage, Schedule, Target, draw
 from bench.soak_wire import Wire
@@ -45,9 +46,9 @@ KILL_EVERY_S = 10
 CALLERS = (1, 2, 4, 6, 8, 12, 16)
 GAIN = 1.1
 """More callers are worth it while they give a tenth more answers a second."""
-FIRST_ANSWER_S = 120
-STEP_S, WARM_S = 8.0, 4.0
-"""How long a number of callers is tried, and how much of that goes for new workers to start."""
+STEP_S = 8.0
+"""How long a number of callers is tried, once each has a worker."""
+PATIENCE_S = 120
 SETTLE_S = 90
 """More than a key is held by an attempt that died, and than a worker takes to find the registry again."""
 
@@ -123,7 +124,6 @@ def soak(
         ada.features.write(crowd.feature_rows(SystemClock().now_ms()))
         since_ms = time.time_ns() // 1_000_000
         load = Load(ada.api, ENDPOINT, [row.body for row in crowd.rows], seed)
-        await_first_answer(load)
         calibration = calibrate(load, callers, step_s, say)
         schedule = draw(seconds, seed, outages=outages, kill_every_s=kill_every_s)
         folder = deployment.log.parent  # this run's own, where the programs of its workers lie
@@ -155,13 +155,12 @@ def wired_deployment() -> Iterator[tuple[Deployment, Wire]]:
         wire.stop()
 
 
-def await_first_answer(load: Load) -> None:
-    """Let one caller ask until it gets an answer: the first worker takes its time. Raises ``Unavailable``."""
-    load.run(1)
-    deadline = time.monotonic() + FIRST_ANSWER_S
-    while not any(one.outcome.prediction_ids for one in load.asked):
+def until(so: Callable[[], bool], what: str) -> None:
+    """Wait until something is so. Raises ``Unavailable`` where it does not become so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not so():
         if time.monotonic() > deadline:
-            raise Unavailable(f"Nothing was answered in {FIRST_ANSWER_S} s.")
+            raise Unavailable(f"Still not so after {PATIENCE_S} s: {what}.")
         time.sleep(0.1)
 
 
@@ -172,7 +171,7 @@ def calibrate(load: Load, tried: tuple[int, ...], step_s: float, say: Say) -> di
     best = tried[0]
     for callers in tried:
         load.run(callers)
-        time.sleep(min(WARM_S, step_s / 2))
+        until(lambda: load.is_warm and bool(given_ids(load.asked)), f"{callers} callers get answers")
         before, since = len(load.asked), time.monotonic()
         time.sleep(step_s)
         found[callers] = (len(load.asked) - before) / (time.monotonic() - since)

@@ -17,12 +17,12 @@ from bench.soak_schedule import Kill, Phase, Schedule
 from bench.soak_wire import Wire
 from bench.soak_workers import end, victim, workers
 from quicksilver.aws.registry_client import RegistryClient
-from quicksilver.errors import QuicksilverError
+from quicksilver.errors import InvalidInput, QuicksilverError
 from quicksilver.guard_policy import Guards
 
 TICK_S = 0.05
-STEPS_BP, BAKE_SECONDS = (2_000, 5_000), 600
-ROLLED_OUT_AT, ABORTED_AT = 0.1, 0.8
+STEPS_BP, BAKE_SECONDS = (2_000, 5_000, 10_000), 600
+ROLLED_OUT_AT, ABORTED_AT = 0.1, 0.7
 """Parts of the whole time. The stage's own rollout function may end it sooner."""
 
 
@@ -71,7 +71,9 @@ def conduct(
             # A person changes no route while the registry is away: it would refuse.
             if moves and moves[0][0] <= now_s and phase.outage is None:
                 _, what, move = moves.pop(0)
-                injected.add(now_s, f"{what}: {_tried(move)}")
+                came_of_it = _tried(move)
+                injected.add(now_s, f"{what}: {came_of_it}")
+                say(f"{what}: {came_of_it}")
             bar.update(task, completed=now_s, description=phase.name)
             time.sleep(TICK_S)
     wire.heal()
@@ -111,6 +113,8 @@ def _moves(
 def _tried(move: Callable[[], object]) -> str:
     try:
         move()
+    except InvalidInput as error:
+        return " ".join([str(error), *map(str, error.fields)])
     except QuicksilverError as error:
         return str(error)
     return "done"

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from random import Random
@@ -28,6 +28,8 @@ AGAIN_SHARE = 0.3
 """Of the keys with a clear answer: asked once more, soon."""
 AGAIN_AFTER_S = (0.5, 8.0)
 RETRY_AFTER_S = 2.0
+WARM = 3
+"""Requests of a caller after which it is as fast as it will be."""
 
 Body = Mapping[str, Any]
 
@@ -51,6 +53,21 @@ class _Again:
     last: bool = field(default=False, compare=False)
 
 
+class _Caller(threading.Thread):
+    """Asks once after the other until it is stopped; ``asked`` counts."""
+
+    def __init__(self, ask_once: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self.stopped = threading.Event()
+        self.asked = 0
+        self._ask_once = ask_once
+
+    def run(self) -> None:
+        while not self.stopped.is_set():
+            self._ask_once()
+            self.asked += 1
+
+
 class Load:
     """So many callers at once, from ``start`` to ``stop``; ``asked`` is in the order of what came back."""
 
@@ -62,7 +79,7 @@ class Load:
         self._random = Random(seed)
         self._lock = threading.Lock()
         self._again: list[_Again] = []
-        self._running: list[tuple[threading.Thread, threading.Event]] = []
+        self._running: list[_Caller] = []
 
     @property
     def callers(self) -> int:
@@ -71,15 +88,19 @@ class Load:
     def run(self, callers: int) -> None:
         """Let there be so many callers; one that goes finishes what it has asked."""
         while len(self._running) < callers:
-            stop = threading.Event()
-            thread = threading.Thread(target=self._keep_asking, args=(stop,), daemon=True)
-            self._running.append((thread, stop))
-            thread.start()
+            caller = _Caller(self._ask_once)
+            self._running.append(caller)
+            caller.start()
         leaving, self._running = self._running[callers:], self._running[:callers]
-        for _, stop in leaving:
-            stop.set()
-        for thread, _ in leaving:
-            thread.join()
+        for caller in leaving:
+            caller.stopped.set()
+        for caller in leaving:
+            caller.join()
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether every caller has had a worker, which may have had to start for it, and has come back to one since."""
+        return all(caller.asked >= WARM for caller in self._running)
 
     def settle(self, seconds: float) -> int:
         """Ask every key that still has no clear answer until it has one, or time is up; returns how many have none."""
@@ -99,20 +120,19 @@ class Load:
         """A request under a key that nobody has used."""
         return _Again(0, str(uuid.uuid4()), json.dumps(body).encode())
 
-    def _keep_asking(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            with self._lock:
-                due = self._again and self._again[0].due_s <= time.monotonic()
-                again = heapq.heappop(self._again) if due else None
-                draw, rows = self._random.random(), self._random.choices(self._bodies, k=BATCH_ROWS)
-            if again:
-                self._ask_keyed(again)
-            elif draw < BATCH_SHARE:
-                self._ask("batch", f"{self._path}-batch", json.dumps({"rows": rows}).encode())
-            elif draw < BATCH_SHARE + KEYED_SHARE:
-                self._ask_keyed(self.new_key(rows[0]))
-            else:
-                self._ask("single", self._path, json.dumps(rows[0]).encode())
+    def _ask_once(self) -> None:
+        with self._lock:
+            due = self._again and self._again[0].due_s <= time.monotonic()
+            again = heapq.heappop(self._again) if due else None
+            draw, rows = self._random.random(), self._random.choices(self._bodies, k=BATCH_ROWS)
+        if again:
+            self._ask_keyed(again)
+        elif draw < BATCH_SHARE:
+            self._ask("batch", f"{self._path}-batch", json.dumps({"rows": rows}).encode())
+        elif draw < BATCH_SHARE + KEYED_SHARE:
+            self._ask_keyed(self.new_key(rows[0]))
+        else:
+            self._ask("single", self._path, json.dumps(rows[0]).encode())
 
     def _ask_keyed(self, again: _Again) -> None:
         outcome = self._ask("keyed", self._path, again.body, again.key)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from bench.soak import Soaked, await_first_answer, calibrate
-from bench.soak_conductor import Injected, conduct
+from bench.soak import Soaked, calibrate
+from bench.soak_conductor import BAKE_SECONDS, STEPS_BP, Injected, conduct
 from bench.soak_figures import content_of, show
 from bench.soak_judge import Archived, broken_keys, judgement, latency_ratios, outcomes
 from bench.soak_load import Asked, Load
@@ -25,6 +25,7 @@ from bench.soak_workers import Worker, end, service_of, victim, workers
 from quicksilver.aws.api import ApiAnswer
 from quicksilver.errors import Unavailable
 from quicksilver.problem import PROBLEM_JSON, problem
+from quicksilver.rollout_plan import Rollout
 
 DOCS = Path(__file__).parents[2] / "docs" / "api.md"
 
@@ -298,9 +299,25 @@ def test_a_key_that_gets_no_answer_at_all_is_told(monkeypatch: pytest.MonkeyPatc
     assert load.settle(0.1) == 1
 
 
-def test_calibration_stops_where_more_callers_get_no_more_answers() -> None:
+class Clock:
+    """Stands still unless somebody sleeps."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_calibration_stops_where_more_callers_get_no_more_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.soak.time", Clock())
+
     class Stage(Load):
         """Two callers are all it can bear."""
+
+        is_warm = True
 
         def run(self, callers: int) -> None:
             self._running = [None] * callers  # type: ignore[list-item]  # only counted
@@ -314,18 +331,18 @@ def test_calibration_stops_where_more_callers_get_no_more_answers() -> None:
 
         seen = 0
 
-    load.asked = Growing()
+    load.asked = Growing([asked("p")])
     found = calibrate(load, (1, 2, 4, 8), 0.01, lambda _: None)
     assert list(found) == [1, 2, 4]
     assert load.callers == 2
 
 
 def test_a_stage_that_answers_nothing_is_told_and_not_soaked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.soak.FIRST_ANSWER_S", 0.1)
+    monkeypatch.setattr("bench.soak.PATIENCE_S", 0.5)
     answers = iter(lambda: refused(HTTPStatus.SERVICE_UNAVAILABLE), None)
     load = Load(Api(answers), "card-fraud", [{"entity_id": "card_1"}], seed=1)  # type: ignore[arg-type]
-    with pytest.raises(Unavailable, match="Nothing was answered"):
-        await_first_answer(load)
+    with pytest.raises(Unavailable, match="1 callers get answers"):
+        calibrate(load, (1,), 0.1, lambda _: None)
     load.run(0)
     assert load.asked
 
@@ -369,7 +386,8 @@ def carried_out(tmp_path: Path) -> tuple[Schedule, Recorder, Injected, Load]:
         load,
         said.append,  # type: ignore[arg-type]
     )
-    assert [line.split(" for ")[0] for line in said] == [phase.name for phase in phases]
+    told = [line.split(" for ")[0] for line in said if " requests, " in line]
+    assert told == [phase.name for phase in phases]
     return schedule, recorder, injected, load
 
 
@@ -382,6 +400,19 @@ def test_outages_begin_and_end_and_the_route_moves_while_it_is_quiet(tmp_path: P
         "rollout aborted: The registry is away.",
     ]
     assert injected.kills == {}  # nobody of the folder lives
+
+
+def test_the_rollout_that_is_started_under_load_is_one() -> None:
+    at = "2026-11-26T12:00:00.000Z"
+    plan = Rollout(
+        number=2,
+        model="card-fraud@2",
+        steps_bp=STEPS_BP,
+        bake_seconds=BAKE_SECONDS,
+        started_at=at,
+        step_at=at,
+    )
+    assert plan.steps_bp == STEPS_BP
 
 
 def test_the_figures_say_what_was_injected_and_what_was_missed(
