@@ -119,4 +119,4 @@ class LocalStack(DeployedStage):
 def running_stack() -> Iterator[LocalStack]:
     with temporary_deployment("tests") as deployment:
         people = {name: deployment.environment_of(name) for name in PEOPLE}
-        yield LocalStack(STAGE, people["ada"], people)
+        yield LocalStack(STAGE, people["ada"], people=people)
