@@ -24,7 +24,7 @@ from stacks.openapi.schemas import ANSWER, REQUEST, Kind, schemas
 from stacks.openapi.scoring_operations import OPERATIONS, ScoringOperation
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
-_EXAMPLES = {"score": "score_card_fraud.json", "outcomes": "outcomes_card_fraud.json"}
+_SCORE, _MISSING = "score_card_fraud.json", "score_card_fraud_missing_amount.json"
 
 _API_KEY = {
     "type": "apiKey",
@@ -72,9 +72,7 @@ def _operation(
             "schema": {"enum": [each.value for each in KeyStatus]},
         }
     content = body(found[operation.body, REQUEST], operation.max_body_bytes)
-    if verb in _EXAMPLES:
-        event = json.loads((EVENTS / _EXAMPLES[verb]).read_text())
-        content["content"]["application/json"]["example"] = json.loads(event["body"])
+    content["content"]["application/json"]["example"] = _example(verb)
     absent = set() if operation.keyed else {HTTPStatus.CONFLICT}
     return {
         "operationId": operation.name,
@@ -85,6 +83,21 @@ def _operation(
             found[operation.answers, ANSWER], gateway_statuses() | _WHEN.keys() - absent, headers
         ),
     }
+
+
+def _example(verb: str) -> Any:
+    """A request as the saved events have it."""
+    match verb:
+        case "score":
+            return _body_of(_SCORE)
+        case "score-batch":
+            return {"rows": [_body_of(_SCORE), _body_of(_MISSING)]}
+        case _:
+            return _body_of(f"{verb}_card_fraud.json")
+
+
+def _body_of(event: str) -> Any:
+    return json.loads(json.loads((EVENTS / event).read_text())["body"])
 
 
 def _asked(operation: ScoringOperation) -> Sequence[dict[str, Any]]:

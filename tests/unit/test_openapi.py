@@ -128,14 +128,10 @@ def test_an_answer_that_is_not_documented_is_told_apart() -> None:
 
 
 def test_every_example_of_a_request_is_accepted() -> None:
-    found = 0
     for path, item in document("scoring")["paths"].items():
-        content = item["post"]["requestBody"]["content"]["application/json"]
-        if "example" in content:
-            found += 1
-            assert check_body("scoring", path, "post", content["example"]) == []
-            SCORING[path.rpartition("/")[2]].body.model_validate(content["example"])
-    assert found == 2
+        example = item["post"]["requestBody"]["content"]["application/json"]["example"]
+        assert check_body("scoring", path, "post", example) == []
+        SCORING[path.rpartition("/")[2]].body.model_validate(example)
 
 
 def blocks(heading: str) -> list[Any]:
@@ -158,6 +154,29 @@ def test_what_the_page_shows_as_requests_and_answers_is_documented() -> None:
     ):
         headers = {"Content-Type": f"application/{kind}", "Cache-Control": "no-store"}
         documented({"statusCode": status, "headers": headers, "body": json.dumps(body)}, path)
+
+
+def test_what_the_page_shows_as_problems_is_documented_and_the_gateways_words_are_its_own() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    sentences = {sentence for _, _, sentence in REFUSALS}
+    problems = [
+        body for heading in re.findall(r"^### \d{3}: .+$", text, re.MULTILINE) for body in blocks(heading)
+    ]
+    assert {body["status"] for body in problems} == {400, 403, 404, 409, 413, 422, 503}
+    for body in problems:
+        headers = {
+            "Content-Type": "application/problem+json",
+            "Cache-Control": "no-store",
+            "Retry-After": "1",
+        }
+        if body["status"] not in (409, 503):
+            del headers["Retry-After"]
+        documented(
+            {"statusCode": body["status"], "headers": headers, "body": json.dumps(body)},
+            "/v1/card-fraud/score",
+        )
+        if body["status"] == HTTPStatus.FORBIDDEN:
+            assert body["detail"] in sentences
 
 
 # --- requests: the schema and the parser are of one mind --------------------------------------------------------
