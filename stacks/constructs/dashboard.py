@@ -13,7 +13,8 @@ from aws_cdk import Stack, aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from quicksilver.cost.assembly import Assembly, DeployedFunction, Resource
-from quicksilver.cost.live import LiveStage, endpoint_bill, live_bill
+from quicksilver.cost.live import endpoint_bill, live_bill
+from quicksilver.cost.live_metrics import LiveStage
 from quicksilver.cost.prices import PriceTable, prices_of
 from quicksilver.cost.provisioned import floors
 from quicksilver.cost.standing import dollars_an_hour

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quicksilver.cost.live import NOT_MEASURED, LiveBill, LiveMetric
+from quicksilver.cost.live import NOT_MEASURED, LiveBill
+from quicksilver.cost.live_metrics import LiveMetric
 from quicksilver.cost.prices import PriceTable
 from quicksilver.metrics import NAMESPACE, Metric
 from stacks.config import Endpoint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quicksilver.cost.live import ProvisionedMetrics
+from quicksilver.cost.live_functions import ProvisionedMetrics
 from quicksilver.metrics import NAMESPACE, Metric
 from stacks.config import Endpoint, Stage
 from stacks.constructs.widgets import MINUTE, Graph, Panel, Reckoned, Shown
