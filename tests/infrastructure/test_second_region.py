@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from cfnlint.config import ConfigMixIn
 from cfnlint.runner import Runner
 
 from app import build
+from quicksilver.cost.assembly import read_assembly
+from quicksilver.cost.bill import bill
+from quicksilver.cost.prices import Charge, prices_of
+from quicksilver.cost.workload import workload
 from stacks.config import (
     ConfigError,
     Domain,
@@ -89,6 +94,16 @@ def standby(synthesized_side: Callable[[Stage], tuple[Path, Templates]]) -> Temp
 
 def of_type(template: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return {id: item["Properties"] for id, item in template["Resources"].items() if item["Type"] == kind}
+
+
+def test_nothing_of_either_side_is_without_a_price(
+    synthesized_side: Callable[[Stage], tuple[Path, Templates]],
+) -> None:
+    for stage in (in_two_regions(), in_two_regions().on_side(STANDBY)):
+        found = read_assembly(synthesized_side(stage)[0], stage.name)
+        priced = bill(found, prices_of("us-east-1"), workload(Decimal(1), found.endpoints))
+        (checks,) = [line for line in priced.lines if line.charge is Charge.ROUTE53_HEALTH_CHECKS] or [None]
+        assert (checks is not None) == bool(found.of_type("AWS::Route53::HealthCheck"))
 
 
 def test_no_stage_has_a_second_region_unless_it_says_so(every_stage: Synthesized) -> None:

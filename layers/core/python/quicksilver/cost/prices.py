@@ -34,7 +34,6 @@ class Charge(StrEnum):
     LAMBDA_RESTORES = "lambda_restores"
     DYNAMODB_READS = "dynamodb_reads"
     DYNAMODB_WRITES = "dynamodb_writes"
-    DYNAMODB_REPLICATED_WRITES = "dynamodb_replicated_writes"
     DYNAMODB_STORAGE = "dynamodb_storage"
     DYNAMODB_RECOVERY = "dynamodb_recovery"
     KINESIS_STREAM = "kinesis_stream"

@@ -12,7 +12,7 @@ PRICED = {
     "AWS::CloudWatch::Alarm": "each metric that it reads",
     "AWS::CloudWatch::CompositeAlarm": "each",
     "AWS::CloudWatch::Dashboard": "each",
-    "AWS::DynamoDB::GlobalTable": "units read and written in each region, and what is kept",
+    "AWS::DynamoDB::GlobalTable": "units read; what is written to those of ours is not of decisions",
     "AWS::DynamoDB::Table": "units read and written, and what is kept",
     "AWS::Events::Rule": "what a schedule runs; a rule itself is free",
     "AWS::KMS::Key": "each",
