@@ -40,7 +40,7 @@ def test_a_region_without_a_table_is_one_sentence() -> None:
         ("[prices.kms_keys]", "[prices.kms_key]", "prices.kms_key"),
         ('unit = "hour"', 'unit = "fortnight"', "unit"),
         ('seen = "the source itself: $1/month"', "", "where it was seen"),
-        ('reason = "no copy with a figure for data protection was found"', "", "the reason why not"),
+        ('reason = "no copy with a figure for days two to seven was found"', "", "the reason why not"),
         ("looked_up = ", "lookedup = ", "looked_up"),
     ],
 )
@@ -66,5 +66,6 @@ def test_what_is_not_toml_is_refused() -> None:
 def test_only_what_is_used_and_was_not_seen_is_noted() -> None:
     table = prices_of("us-east-1")
     assert table.unverified([Charge.KMS_KEYS]) == []
-    (note,) = table.unverified([Charge.FIREHOSE_JQ, Charge.KMS_KEYS, Charge.FIREHOSE_PARTED])
-    assert note.startswith("Not verified: firehose_jq, firehose_parted (")
+    assert table.unverified([Charge.KINESIS_KEPT, Charge.KMS_KEYS, Charge.KINESIS_KEPT]) == [
+        "Not verified: kinesis_kept (no copy with a figure for days two to seven was found)."
+    ]
