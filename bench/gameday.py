@@ -35,6 +35,8 @@ from quicksilver.local.temporary import temporary_deployment
 
 CALLERS = 2
 ENTITIES = 200
+WARM = 100
+"""Answers before anything is broken: as many environments as callers need have their champion then."""
 PATIENCE_S = 120
 FELT_S = 12
 """Traffic goes on for so long while a thing is broken: longer than an environment keeps a route without asking for it."""
@@ -115,6 +117,7 @@ def hold(exercises: Sequence[Exercise], say: Say) -> list[Held]:
         _until(lambda: ada.api.score(ENDPOINT, bodies[0]).status == 200, "the champion answers")
         _until(lambda: not failures(ada), "the stage is well before anything is broken")
         with keep_scoring(ada.api, ENDPOINT, bodies, callers=CALLERS) as callers:
+            _until(lambda: len(callers.given) >= WARM, "callers are answered")
             return [_held(exercise, ada, callers, say) for exercise in exercises]
 
 

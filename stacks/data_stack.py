@@ -21,27 +21,19 @@ from aws_cdk import (
 )
 from constructs import Construct
 
+from quicksilver.stage_state import ONLY_ANSWERS
 from stacks.config import ConfigError, Side, Stage
 from stacks.constructs.alarm import alarms_of_stage
+from stacks.constructs.approvals_key import approvals_key
 from stacks.constructs.archive_bucket import ArchiveBucket, QueryResultsBucket
 from stacks.constructs.archive_tables import ArchiveTables
 from stacks.constructs.artefact_bucket import ArtefactBucket
 from stacks.constructs.artefact_replication import ArtefactReplication
 from stacks.constructs.compliance import acknowledge
 from stacks.constructs.encrypted_log_group import FindingsLogGroup
-from stacks.constructs.global_table import GlobalTable
 from stacks.constructs.private_bucket import AccessLogBucket
 from stacks.constructs.stage_region import environment_of
-
-_WRITES = (
-    "dynamodb:BatchWriteItem",
-    "dynamodb:DeleteItem",
-    "dynamodb:PartiQLDelete",
-    "dynamodb:PartiQLInsert",
-    "dynamodb:PartiQLUpdate",
-    "dynamodb:PutItem",
-    "dynamodb:UpdateItem",
-)
+from stacks.constructs.stage_tables import StageTables
 
 
 class DataStack(Stack):
@@ -75,26 +67,21 @@ class DataStack(Stack):
         self._let_deliveries_read(self.predictions_key)
         if not stage.emulated:
             self._let_alarms_tell(self.models_key)
-        self._signing = self._signing_replica() if stage.side is Side.STANDBY else self._signing_key()
+        self._signing = approvals_key(self, stage=stage, removal_policy=self._removal_policy)
 
-        self.features = self._table("Features", key=self.features_key, shared="features")
-        self.registry = self._table(
+        tables = StageTables(self, stage=stage, removal_policy=self._removal_policy)
+        self.features = tables.made("Features", key=self.features_key, shared=self._alias("features"))
+        self.registry = tables.made(
             "Registry",
             key=self.models_key,
-            sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
+            sorted_=True,
             deletion_protection=not stage.emulated,
-            # A change made by hand would be in no history.
             only_the_registry_writes=True,
-            shared="models",
+            shared=self._alias("models"),
         )
-        self.idempotency = self._table("Idempotency", key=self.predictions_key, expires_by="expires_at")
-        self.rollup = self._table(
-            "Rollup",
-            key=self.predictions_key,
-            sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
-            expires_by="expires_at",
-        )
-        self.announcements = self._table("Announcements", key=self.models_key, shared="models")
+        self.idempotency = tables.made("Idempotency", key=self.predictions_key, expires_by="expires_at")
+        self.rollup = tables.made("Rollup", key=self.predictions_key, sorted_=True, expires_by="expires_at")
+        self.announcements = tables.made("Announcements", key=self.models_key, shared=self._alias("models"))
         self.predictions = kinesis.Stream(
             self,
             "Predictions",
@@ -169,6 +156,8 @@ class DataStack(Stack):
         CfnOutput(self, "ArchiveBucket", value=self.archive.bucket_name)
         CfnOutput(self, "ArchiveDatabase", value=self.archive_tables.name)
         CfnOutput(self, "ArchiveWorkgroup", value=self.archive_tables.workgroup.name)
+        if not stage.decides:
+            CfnOutput(self, ONLY_ANSWERS, value=stage.side.value)
         if self._signing is not None:
             CfnOutput(self, "SigningKey", value=self._signing.key_arn)
 
@@ -229,84 +218,6 @@ class DataStack(Stack):
         )
         return key
 
-    def _signing_key(self) -> kms.Key:
-        """What makes an approval: a pair of keys whose private half never leaves KMS.
-
-        Its public half, which anyone who may read it can verify with, must outlive every approval: such keys do
-        not rotate. The registry function alone signs. A principal that may do everything, as administrators
-        do, is held back by the key's own policy, for an approval is a person's word checked by the registry.
-        """
-        key = kms.Key(
-            self,
-            "ApprovalsKey",
-            alias=f"quicksilver/{self._stage.name}/approvals",
-            description=f"Signs the approvals of model versions ({self._stage.name})",
-            key_spec=kms.KeySpec.ECC_NIST_P256,
-            key_usage=kms.KeyUsage.SIGN_VERIFY,
-            # What has been approved must be checked in both regions by one key.
-            multi_region=True if self._stage.second_region else None,
-            removal_policy=self._removal_policy,
-        )
-        key.add_to_resource_policy(self._deny_all_but_the_registry("TheRegistryAloneSigns", ["kms:Sign"]))
-        return key
-
-    def _signing_replica(self) -> kms.IKey | None:
-        """The primary's signing key in this region; none while the stage does not say it."""
-        regions = self._stage.second_region
-        if regions is None or regions.approvals_key is None:
-            return None
-        policy = iam.PolicyDocument(
-            statements=[
-                iam.PolicyStatement(
-                    principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]
-                ),
-                self._deny_all_but_the_registry("TheRegistryAloneSigns", ["kms:Sign"]),
-            ]
-        )
-        replica = kms.CfnReplicaKey(
-            self,
-            "ApprovalsKeyReplica",
-            primary_key_arn=regions.approvals_key,
-            key_policy=policy,
-            description=f"Signs the approvals of model versions ({self._stage.name}, standby)",
-        )
-        replica.apply_removal_policy(self._removal_policy)
-        return kms.Key.from_key_arn(self, "ApprovalsKey", replica.attr_arn)
-
-    def _role_arn(self, name: str) -> str:
-        return self.format_arn(service="iam", region="", resource="role", resource_name=name)
-
-    def _deny_all_but_the_registry(self, sid: str, actions: Sequence[str]) -> iam.PolicyStatement:
-        """Deny actions on the resource whose policy this goes into to everyone but the registry function."""
-        # By name, since the role is in a stack that needs this one.
-        role = self._role_arn(self._stage.registry_role_name(self.region))
-        return self._deny_all_but(role, sid, actions)
-
-    def _replica_policy(self, region: str) -> iam.PolicyDocument:
-        """Who writes to the registry's replica in a region: the registry function there, and what replicates.
-
-        Where the stage has failed over, the primary's loses it: the two would overwrite each other.
-        """
-        regions = self._stage.second_region
-        roles = [
-            self._role_arn(
-                "aws-service-role/replication.dynamodb.amazonaws.com/AWSServiceRoleForDynamoDBReplication"
-            )
-        ]
-        if regions is not None and not (regions.failed_over and region == regions.primary):
-            roles.append(self._role_arn(self._stage.registry_role_name(region)))
-        return iam.PolicyDocument(statements=[self._deny_all_but(roles, "TheRegistryAloneWrites", _WRITES)])
-
-    def _deny_all_but(self, role: str | list[str], sid: str, actions: Sequence[str]) -> iam.PolicyStatement:
-        return iam.PolicyStatement(
-            sid=sid,
-            effect=iam.Effect.DENY,
-            principals=[iam.AnyPrincipal()],
-            actions=list(actions),
-            resources=["*"],
-            conditions={"ArnNotEquals": {"aws:PrincipalArn": role}},
-        )
-
     def _let_logs_use(self, key: kms.Key) -> None:
         """CloudWatch Logs encrypts under its own name, so only the key's policy can let it in.
 
@@ -363,72 +274,4 @@ class DataStack(Stack):
                 resources=["*"],
                 conditions=alarms_of_stage(self, self._stage),
             )
-        )
-
-    def _table(
-        self,
-        id: str,
-        *,
-        key: kms.IKey,
-        sort_key: dynamodb.Attribute | None = None,
-        deletion_protection: bool = False,
-        expires_by: str | None = None,
-        only_the_registry_writes: bool = False,
-        shared: str | None = None,
-    ) -> dynamodb.ITable:
-        """The table of the stage's own, or the restored one that is used in its place. ``shared`` names the key's class of
-        data, where the table is of both regions of a stage that has two."""
-        if shared and self._stage.second_region:
-            return self._shared_table(
-                id, key, shared, sort_key is not None, deletion_protection, only_the_registry_writes
-            )
-        policy = [self._deny_all_but_the_registry("TheRegistryAloneWrites", _WRITES)]
-        made = dynamodb.Table(
-            self,
-            id,
-            partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
-            sort_key=sort_key,
-            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
-            encryption_key=key,
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
-            time_to_live_attribute=expires_by,
-            deletion_protection=deletion_protection,
-            resource_policy=iam.PolicyDocument(statements=policy) if only_the_registry_writes else None,
-            removal_policy=self._removal_policy,
-        )
-        restored = getattr(self._stage.restored_tables, id.lower())
-        return made if restored is None else self._restored(made, restored, key)
-
-    def _shared_table(
-        self, id: str, key: kms.IKey, data_class: str, sorted_: bool, protected: bool, policed: bool
-    ) -> dynamodb.ITable:
-        """The table of both regions, which the primary makes and both know by its name."""
-        regions, name = self._stage.second_region, self._stage.function_name(id.lower())
-        if regions is not None and self._stage.side is Side.PRIMARY:
-            GlobalTable(
-                self,
-                f"{id}OfBothRegions",
-                name=name,
-                regions=regions,
-                key_arn=key.key_arn,
-                key_alias=self._alias(data_class),
-                key_schema=[("pk", "HASH"), *([("sk", "RANGE")] if sorted_ else [])],
-                deletion_protection=protected,
-                policy=self._replica_policy if policed else None,
-            )
-        return dynamodb.Table.from_table_attributes(self, id, table_name=name, encryption_key=key)
-
-    def _restored(self, made: dynamodb.Table, name: str, key: kms.IKey) -> dynamodb.ITable:
-        """A restore keeps the table's encryption and makes no stack of it.
-
-        What other stacks of the stage have imported of the made table has to stay an output until they are deployed without
-        it: CloudFormation refuses to take it away before.
-        """
-        for imported in (made.table_name, made.table_arn):
-            self.export_value(imported)
-        return dynamodb.Table.from_table_attributes(
-            self, f"Restored{made.node.id}", table_name=name, encryption_key=key
         )

@@ -178,6 +178,7 @@ def test_replication_is_never_denied_and_only_a_regions_own_registry_writes_in_i
 
 def test_a_standby_answers_and_decides_nothing(standby: Templates) -> None:
     assert set(standby) == {"data", "scoring", "operations"}
+    assert standby["data"]["Outputs"]["OnlyAnswers"]["Value"] == STANDBY
     functions = {
         item["FunctionName"] for item in of_type(standby["scoring"], "AWS::Lambda::Function").values()
     }

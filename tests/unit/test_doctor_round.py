@@ -38,6 +38,22 @@ ENVIRONMENT = {
     "QUICKSILVER_PREDICTIONS_STREAM": "stream",
     "QUICKSILVER_ARCHIVE_BUCKET": "archive",
 }
+COUNTING = {
+    "QUICKSILVER_STAGE": "prod",
+    "QUICKSILVER_ROLLUP_TABLE": "rollup",
+    "QUICKSILVER_CUTOFFS": '{"card-fraud": 0.5}',
+}
+JUDGING = {
+    **ENVIRONMENT,
+    **COUNTING,
+    "QUICKSILVER_DRIFT_POLICIES": DriftPolicy(endpoint="card-fraud", version=1)
+    .model_dump_json()
+    .join(('{"card-fraud": ', "}")),
+    "QUICKSILVER_MODELS_BUCKET": "models",
+    "QUICKSILVER_REGISTRY_TABLE": "registry",
+    "QUICKSILVER_EVENT_BUS": "default",
+    "QUICKSILVER_TOPIC": "topic",
+}
 SCORING = {
     **ENVIRONMENT,
     "QUICKSILVER_ENDPOINT": "card-fraud",
@@ -62,6 +78,8 @@ class Reader:
             "stacks": [StackState(STACK, "UPDATE_COMPLETE")],
             "resources": [
                 function("redeliver"),
+                function("rollup"),
+                function("drift"),
                 function("score-card-fraud"),
                 Resource(
                     STACK,
@@ -72,6 +90,8 @@ class Reader:
                 ),
                 Resource(STACK, "Registry00000001", "AWS::DynamoDB::Table", "registry", {}),
             ],
+            "quicksilver-prod-rollup": FunctionState("Active", "Successful", "t", COUNTING),
+            "quicksilver-prod-drift": FunctionState("Active", "Successful", "t", JUDGING),
             "quicksilver-prod-redeliver": FunctionState("Active", "Successful", "t", ENVIRONMENT),
             "quicksilver-prod-score-card-fraud": FunctionState("Active", "Successful", "t", SCORING),
             "quicksilver-prod-score-card-fraud:live": AliasState("7", {}, "Active", []),
@@ -225,6 +245,17 @@ def test_a_restored_table_is_judged_by_what_its_own_was_asked_for(round_: Round,
     assert failed(round_.examine()) == [("stores", "table Registry (restored)")]
     reader.seen["registry-restored"] = NotFound("There is no registry-restored.")
     assert failed(round_.examine()) == [("missing", "table registry-restored")]
+
+
+def test_a_standby_counts_and_judges_nothing_and_is_not_blamed_for_it(round_: Round, reader: Reader) -> None:
+    standby = [item for item in reader.seen["resources"] if not item.name.endswith(("-rollup", "-drift"))]
+    reader.seen["resources"] = standby
+    reader.kept = [KeptObject("predictions/card-fraud/2999/01/01/00/a", 4_000_000_000_000)]
+    seen = round_.examine()
+    assert seen.well, failed(seen)
+    assert {"records of card-fraud", "monitoring of card-fraud"} <= {
+        finding.subject for finding in seen.of(Health.SKIPPED)
+    }
 
 
 def test_a_function_of_another_hand_is_left_alone(round_: Round, reader: Reader) -> None:

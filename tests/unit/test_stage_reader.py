@@ -182,6 +182,18 @@ def test_every_stack_is_looked_for_and_what_is_not_there_has_no_status() -> None
     assert seen == {"data": "UPDATE_COMPLETE", **dict.fromkeys(names[1:], "")}
 
 
+def test_a_standby_that_decides_nothing_is_not_asked_for_the_stacks_that_would() -> None:
+    reader, aws = stubbed("cloudformation")
+    data = described("quicksilver-prod-data", "UPDATE_COMPLETE")
+    data["Stacks"][0]["Outputs"] = [{"OutputKey": "OnlyAnswers", "OutputValue": "standby"}]
+    aws.add_response("describe_stacks", data, {"StackName": "quicksilver-prod-data"})
+    for name in ("quicksilver-prod-scoring", "quicksilver-prod-operations"):
+        aws.add_response("describe_stacks", described(name, "UPDATE_COMPLETE"), {"StackName": name})
+    with aws:
+        names = [stack.name.removeprefix("quicksilver-prod-") for stack in reader.stacks()]
+    assert names == ["data", "scoring", "operations"]
+
+
 def test_a_resource_comes_with_what_its_template_asks_for() -> None:
     reader, aws = stubbed("cloudformation")
     names = [

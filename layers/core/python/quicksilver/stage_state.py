@@ -10,6 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+STACKS = ("data", "scoring", "control", "monitoring")
+ANSWERING = ("data", "scoring")
+"""What a standby has of them while it decides nothing."""
+
+ONLY_ANSWERS = "OnlyAnswers"
+"""The output of a data stack that says so."""
+
+
+def stacks_of(data_outputs: Mapping[str, str]) -> tuple[str, ...]:
+    """The short names of a stage's stacks beside the operations', by the outputs of its data stack."""
+    return ANSWERING if ONLY_ANSWERS in data_outputs else STACKS
+
 
 class Resource(NamedTuple):
     """A resource of a stack: its logical id, its name on AWS, and the properties its template asks for."""

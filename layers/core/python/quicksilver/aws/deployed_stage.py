@@ -31,7 +31,7 @@ from quicksilver.aws.s3_archive import S3Archive
 from quicksilver.aws.s3_artifacts import S3ArtifactStore
 from quicksilver.aws.s3_monitoring import S3MonitoringStore
 from quicksilver.aws.s3_outcomes import S3OutcomeStore
-from quicksilver.aws.stage_reader import STACKS, AwsStageReader
+from quicksilver.aws.stage_reader import AwsStageReader
 from quicksilver.aws.stepfunctions_executions import StepFunctionsExecutions
 from quicksilver.aws.system import SystemClock, pause
 from quicksilver.drift_policy import DriftPolicy
@@ -39,6 +39,7 @@ from quicksilver.errors import NotFound, Unavailable
 from quicksilver.gates.policy import Policy
 from quicksilver.metrics import Metric
 from quicksilver.registry_audit import Audit, audit
+from quicksilver.stage_state import STACKS, stacks_of
 
 BUS = "default"
 """The account's own bus, on which announcements are made."""
@@ -90,6 +91,8 @@ class DeployedStage:
         cloudformation = self.client("cloudformation")
         found: dict[str, str] = {}
         for stack in STACKS:
+            if stack not in stacks_of(found):
+                continue
             name = f"quicksilver-{self.stage}-{stack}"
             try:
                 (description,) = cloudformation.describe_stacks(StackName=name)["Stacks"]

@@ -28,11 +28,11 @@ from quicksilver.stage_state import (
     StackState,
     StreamState,
     TableState,
+    stacks_of,
 )
 
 T = TypeVar("T")
 
-STACKS = ("data", "scoring", "control", "monitoring")
 AWS_ONLY_STACKS = ("operations",)
 
 _GONE = {
@@ -60,19 +60,25 @@ class AwsStageReader:
         self._emulated = emulated
 
     def stacks(self) -> Sequence[StackState]:
-        names = STACKS if self._emulated else (*STACKS, *AWS_ONLY_STACKS)
-        return [self._stack(f"quicksilver-{self._stage}-{name}") for name in names]
+        data, outputs = self._stack("data")
+        others = [name for name in stacks_of(outputs) if name != "data"]
+        if not self._emulated:
+            others += AWS_ONLY_STACKS
+        return [data, *(self._stack(name)[0] for name in others)]
 
-    def _stack(self, name: str) -> StackState:
+    def _stack(self, short: str) -> tuple[StackState, Mapping[str, str]]:
+        """A stack and its outputs."""
+        name = f"quicksilver-{self._stage}-{short}"
         try:
             (found,) = self._client("cloudformation").describe_stacks(StackName=name)["Stacks"]
         except ClientError as error:
             if "does not exist" in str(error):
-                return StackState(name, "")
+                return StackState(name, ""), {}
             raise _unavailable(name, error) from error
         except BotoCoreError as error:
             raise _unavailable(name, error) from error
-        return StackState(name, found["StackStatus"], found.get("StackStatusReason") or "")
+        outputs = {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", ())}
+        return StackState(name, found["StackStatus"], found.get("StackStatusReason") or ""), outputs
 
     def resources(self) -> Sequence[Resource]:
         return list(self._resources)

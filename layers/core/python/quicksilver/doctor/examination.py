@@ -188,6 +188,7 @@ class Round:
             yield f"probe of {endpoint}", partial(self._probe, endpoint, probe)
         for endpoint in self._endpoints:
             yield f"records of {endpoint}", partial(self._records, endpoint)
+            yield f"monitoring of {endpoint}", partial(self._monitoring, endpoint)
 
     def _other_checks(self) -> Iterator[Check]:
         yield "undelivered", self._undelivered
@@ -206,7 +207,7 @@ class Round:
         )
         problems = [
             Problem(
-                f"{sentence}.",
+                f"{sentence.rstrip('.')}.",
                 f"quicksilver registry verify --endpoint {endpoint} checks all of it; docs/recovery.md restores it.",
             )
             for sentence in seen.findings
@@ -259,25 +260,40 @@ class Round:
             yield from api.archived(endpoint, content["prediction_id"], times, waited)
 
     def _records(self, endpoint: str) -> Iterator[Finding]:
+        if "rollup" not in self._functions:
+            yield _not_here(f"records of {endpoint}", "counts")
+            return
         now_ms, bucket = self._clock.now_ms(), self._deployed.outputs["ArchiveBucket"]
         since_ms = now_ms - records.LOOKED_BACK_MS
-        periods = self._deployed.rollup.periods(endpoint, since_ms=since_ms, until_ms=now_ms)
-        counted_ms = max(
-            (period.start_ms for period in periods if any(arm.requests for arm in period.arms.values())),
-            default=None,
-        )
         folder = PREDICTIONS.folder(endpoint)
         delivered = self._reader.objects(bucket, folder, after=folder + hour_folder(since_ms))
         archived_ms = max(
             (item.modified_ms for item in delivered if item.modified_ms >= since_ms), default=None
         )
-        yield from records.flow(endpoint, counted_ms=counted_ms, archived_ms=archived_ms, now_ms=now_ms)
+        yield from records.flow(
+            endpoint, counted_ms=self._counted_ms(endpoint), archived_ms=archived_ms, now_ms=now_ms
+        )
+
+    def _counted_ms(self, endpoint: str) -> int | None:
+        """The start of the last period of late in which the rollup has counted a request."""
+        now_ms = self._clock.now_ms()
+        periods = self._deployed.rollup.periods(
+            endpoint, since_ms=now_ms - records.LOOKED_BACK_MS, until_ms=now_ms
+        )
+        busy = (period for period in periods if any(arm.requests for arm in period.arms.values()))
+        return max((period.start_ms for period in busy), default=None)
+
+    def _monitoring(self, endpoint: str) -> Iterator[Finding]:
+        if "drift" not in self._functions:
+            yield _not_here(f"monitoring of {endpoint}", "judges")
+            return
+        now_ms, bucket = self._clock.now_ms(), self._deployed.outputs["ArchiveBucket"]
         policy = self._deployed.drift_policies[endpoint]
         yield from records.judged(
             endpoint,
             self._last_window_end_ms(bucket, endpoint, policy, now_ms),
             policy,
-            busy=counted_ms is not None,
+            busy=self._counted_ms(endpoint) is not None,
             now_ms=now_ms,
         )
         kept = self._reader.objects(bucket, f"{MONITORING_PREFIX}{Kind.PERFORMANCE}/{endpoint}/")
@@ -336,3 +352,14 @@ def _unseen(subject: str, error: QuicksilverError) -> Finding:
             "It was deployed and is gone: deploy again, or docs/recovery.md.",
         )
     return Finding("unseen", subject, Health.FAIL, str(error), _NO_ANSWER)
+
+
+def _not_here(subject: str, does: str) -> Finding:
+    """A standby answers and has nothing else."""
+    return Finding(
+        "records",
+        subject,
+        Health.SKIPPED,
+        f"Nothing {does} here: it is a standby.",
+        "Ask in the primary's region.",
+    )

@@ -292,7 +292,7 @@ def key(resource: Resource, seen: KeyState) -> Iterator[Finding]:
                 f"aws kms cancel-key-deletion or enable-key --key-id {resource.name}; then find out who did it.",
             )
         )
-    if resource.asked.get("EnableKeyRotation") and not seen.rotates:
+    elif resource.asked.get("EnableKeyRotation") and not seen.rotates:
         problems.append(
             Problem(
                 "It does not rotate.", f"aws kms enable-key-rotation --key-id {resource.name} turns it on."
