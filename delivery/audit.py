@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
+from delivery.acceptance import FILE, NotReadable, findings, read
 from delivery.licences import POLICY, Policy, UnknownLicence, installed, licence_of, refusals
 from delivery.locks import ROOT, npm_pins, pins
 from delivery.sbom import NoBill, bill
@@ -65,8 +67,9 @@ def _text(licence: object) -> str:
 
 
 def vulnerabilities() -> list[str]:
-    """A sentence for each known vulnerability. Raises ``NotAsked``."""
-    return [str(known) for known in [*of_python(), *of_npm()]]
+    """A sentence for each known vulnerability that nobody has accepted. Raises ``NotAsked`` and ``NotReadable``."""
+    accepted = read(FILE.read_text(encoding="utf-8"))
+    return list(findings([*of_python(), *of_npm()], accepted, datetime.now(UTC).date()))
 
 
 PARTS: dict[str, Callable[[], Iterable[str]]] = {"licences": licences, "vulnerabilities": vulnerabilities}
@@ -78,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     part: str = parser.parse_args(arguments).part
     try:
         found = list(PARTS[part]())
-    except (NoBill, NotAsked) as error:
+    except (NoBill, NotAsked, NotReadable) as error:
         print(f"audit: {error}", file=sys.stderr)
         return 2
     for sentence in found:

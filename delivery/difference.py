@@ -82,7 +82,7 @@ def stacks(assembly: Path) -> dict[str, Path]:
 
 def _of_stack(assembly: Path, stack: str, *against: str) -> Change:
     run = subprocess.run(
-        [str(CDK), "diff", "--ci", "--no-color", "--app", str(assembly), *against, stack],
+        [str(CDK), "diff", "--ci", "--no-color", "--exclusively", "--app", str(assembly), *against, stack],
         cwd=ROOT,
         env=os.environ | {"AWS_EC2_METADATA_DISABLED": "true"},
         capture_output=True,
