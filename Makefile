@@ -173,9 +173,13 @@ sbom: setup  ## write the bill of materials of what ships, as CycloneDX; build/s
 	@$(PY) -m layers.build --quiet arm64
 	@$(AT_HOME) $(PY) -m delivery.sbom
 
-# The same files give the same archive: no time, no owner, one order.
+# The same files give the same archive: no time, no owner, one order. An asset's name says its content: stages share what is one.
 release: assembly sbom  ## pack what is deployed with its bill of materials; writes build/release/
 	@rm -rf build/release && mkdir -p build/release && cp build/sbom.cdx.json build/release/
+	@cd build/assembly && for asset in */asset.*; do \
+		first=$$(ls -d */"$${asset#*/}" | head -n 1); \
+		[ "$$first" = "$$asset" ] || { rm -rf "$$asset" && cp -al "$$first" "$$asset"; } \
+	done
 	@tar --create --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --directory build assembly \
 		| gzip --no-name > build/release/quicksilver.tar.gz
 	$(SAY) 'release: build/release/quicksilver.tar.gz'

@@ -16,14 +16,16 @@ QUEUE = {"Type": "AWS::SQS::Queue", "Properties": {"DelaySeconds": 5}}
 
 
 def assembly(folder: Path, **templates: dict[str, Any]) -> Path:
-    """A cloud assembly as ``cdk synth`` writes it, less the assets: they have no part in a comparison."""
+    """A cloud assembly as ``cdk synth`` writes it, less the assets: they have no part in a comparison. Each stack needs the one
+    before it."""
     folder.mkdir(parents=True)
-    artifacts = {}
+    artifacts: dict[str, Any] = {}
     for name, resources in templates.items():
         (folder / f"{name}.template.json").write_text(json.dumps({"Resources": resources}))
         artifacts[f"quicksilver-dev-{name}"] = {
             "type": "aws:cloudformation:stack",
             "environment": "aws://unknown-account/unknown-region",
+            "dependencies": list(artifacts)[-1:],
             "properties": {"templateFile": f"{name}.template.json", "stackName": f"quicksilver-dev-{name}"},
         }
     (folder / "manifest.json").write_text(json.dumps({"version": "48.0.0", "artifacts": artifacts}))
