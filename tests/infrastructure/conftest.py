@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from aws_cdk import App
 
-from app import build
 from layers.core_layer import shipped
 from layers.provenance import MARKER, made_from
 from quicksilver.drift_policy import DriftPolicy
+from stacks.build import build
 from stacks.config import STAGES, Stage, load_stage
 from stacks.constructs.layers import BUILT, LAYERS_ROOT
 

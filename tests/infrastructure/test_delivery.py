@@ -21,9 +21,9 @@ from botocore import xform_name
 from cfnlint.config import ConfigMixIn
 from cfnlint.runner import Runner
 
-from app import build_delivery
 from quicksilver.aws import stage_reader
 from quicksilver.registry_api import OPERATIONS
+from stacks.build import build_delivery
 from stacks.config import STAGES, ConfigError, load_stage
 from stacks.config.delivery import Delivery, load_delivery
 from tests.infrastructure.conftest import ROOT, Synthesized, context

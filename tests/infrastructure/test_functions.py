@@ -14,7 +14,6 @@ import pytest
 from aws_cdk import App
 from pydantic_settings import BaseSettings
 
-from app import build
 from layers.provenance import MARKER
 from quicksilver.code_release.after_traffic import BUDGET_SECONDS as AFTER_SECONDS
 from quicksilver.code_release.before_traffic import BUDGET_SECONDS as BEFORE_SECONDS
@@ -27,6 +26,7 @@ from quicksilver.settings import (
     RegistrySettings,
     ScoreSettings,
 )
+from stacks.build import build
 from stacks.config import (
     GATEWAY_TIMEOUT_SECONDS,
     ONE_VCPU_MIB,

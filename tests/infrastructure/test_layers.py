@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from aws_cdk import App
 
-from app import build
 from layers.provenance import MARKER
+from stacks.build import build
 from stacks.config import ConfigError, load_stage
 from stacks.constructs.layers import BUILT, built_layer
 

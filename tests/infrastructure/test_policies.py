@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from aws_cdk import App
 
-from app import build
 from quicksilver.drift_policy import DriftPolicy
 from quicksilver.gates.policy import Policy
+from stacks.build import build
 from stacks.config import ConfigError, load_stage
 from stacks.policies import POLICIES_ROOT, drift_policies_json, policies_json
 

@@ -14,11 +14,11 @@ from aws_cdk import App
 from cfnlint.config import ConfigMixIn
 from cfnlint.runner import Runner
 
-from app import build
 from quicksilver.cost.assembly import read_assembly
 from quicksilver.cost.bill import bill
 from quicksilver.cost.prices import Charge, prices_of
 from quicksilver.cost.workload import workload
+from stacks.build import build
 from stacks.config import (
     ConfigError,
     Domain,
