@@ -155,7 +155,7 @@ class ArchiveTables(Construct):
             database_name=self.name,
             table_input=glue.CfnTable.TableInputProperty(name=name, **table),
         )
-        made.add_dependency(self._database)
+        made.add_resource_dependency(self._database)
         return made
 
     def _workgroup(self, results: s3.IBucket, key: kms.IKey) -> athena.CfnWorkGroup:
