@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from delivery import audit
 from delivery.acceptance import FILE, Accepted, NotReadable, findings, read
@@ -44,6 +44,7 @@ def test_an_acceptance_of_nothing_is_a_finding() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(
     found=st.sets(st.tuples(st.sampled_from("abc"), st.sampled_from(["V-1", "V-2"])), max_size=6),
     agreed=st.sets(st.tuples(st.sampled_from("abc"), st.sampled_from(["V-1", "V-2"])), max_size=6),

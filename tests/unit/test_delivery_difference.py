@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from delivery import difference
 from delivery.difference import COMMENT_LIMIT, Change, NoDifference, between, main, page, stacks
@@ -134,6 +134,7 @@ def test_stacks_are_found_by_their_names(both: tuple[Path, Path]) -> None:
 LINES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=60)
 
 
+@settings(deadline=None)
 @given(
     texts=st.lists(st.lists(LINES, min_size=1, max_size=8).map("\n".join), max_size=5),
     times=st.sampled_from([1, 3_000]),

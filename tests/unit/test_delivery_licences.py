@@ -7,7 +7,7 @@ from importlib.metadata import Distribution, PathDistribution
 from pathlib import Path
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from delivery.audit import WORKED_WITH, licences, main
 from delivery.licences import POLICY, Policy, UnknownLicence, allowed, installed, licence_of, refusals, spdx
@@ -120,6 +120,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(expression=EXPRESSIONS, some=st.sets(NAMES), more=st.sets(NAMES))
 def test_agreeing_to_more_never_refuses_what_was_agreed_to(
     expression: str, some: set[str], more: set[str]
@@ -130,6 +131,7 @@ def test_agreeing_to_more_never_refuses_what_was_agreed_to(
     assert not allowed(expression, frozenset())
 
 
+@settings(deadline=None)
 @given(expression=EXPRESSIONS)
 def test_an_expression_in_full_is_itself(expression: str) -> None:
     full = spdx(expression, OURS)
