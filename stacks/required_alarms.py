@@ -5,7 +5,7 @@ So a queue that somebody adds by whatever construct has its alarm, or the stage 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stacks.burn_rate import BURN_RATES
@@ -34,6 +34,7 @@ REQUIRED: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
         ("DeliveryToS3.DataFreshness", "DeliveryToS3.Success", "FailedConversion.Records"),
     ),
     "AWS::DynamoDB::Table": ("table", "TableName", ("ReadThrottleEvents", "WriteThrottleEvents")),
+    "AWS::DynamoDB::GlobalTable": ("table", "TableName", ("ReadThrottleEvents", "WriteThrottleEvents")),
     "AWS::Events::Rule": ("rule", "RuleName", ("FailedInvocations",)),
     "AWS::StepFunctions::StateMachine": (
         "state machine",
@@ -58,10 +59,13 @@ def require_alarms(stage: Stage, templates: Mapping[str, Template]) -> None:
     for template_name, template in templates.items():
         for id, resource in template["Resources"].items():
             for kind, dimension, metric in _required(resource):
-                of = (template_name, id)
+                of = [(template_name, id)]
                 if kind == "stream consumer":
-                    of = _one(_resources(resource["Properties"]["FunctionName"], template_name, templates))
-                if (metric, dimension, of) not in watched:
+                    of = list(_resources(resource["Properties"]["FunctionName"], template_name, templates))
+                # What has a name that is written out may be watched by that.
+                name = resource.get("Properties", {}).get(dimension)
+                known_as = [*of, name] if isinstance(name, str) else of
+                if not any((metric, dimension, known) in watched for known in known_as):
                     raise ConfigError(
                         f"Stage {stage.name} has a {kind} without an alarm on {metric}: {id} of {template_name}."
                     )
@@ -134,8 +138,3 @@ def _resources(value: Any, template_name: str, templates: Mapping[str, Template]
                 for output in template.get("Outputs", {}).values():
                     if output.get("Export", {}).get("Name") == exported:
                         yield from _resources(output["Value"], owner, templates)
-
-
-def _one(resources: Iterable[Resource]) -> Resource:
-    (resource,) = resources
-    return resource

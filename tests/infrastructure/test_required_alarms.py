@@ -90,6 +90,24 @@ def test_a_queue_that_somebody_adds_needs_one_too(dev: Synthesized) -> None:
         require_alarms(dev.stage, found)
 
 
+def test_a_table_of_two_regions_is_watched_by_its_name(dev: Synthesized) -> None:
+    # Given a table that is known by its name alone, as one of both regions is
+    found = templates(dev)
+    shared = {"Type": "AWS::DynamoDB::GlobalTable", "Properties": {"TableName": "quicksilver-dev-shared"}}
+    found["quicksilver-dev-data"]["Resources"]["Shared"] = shared
+    with pytest.raises(ConfigError, match="has a table without an alarm on ReadThrottleEvents: Shared of"):
+        require_alarms(dev.stage, found)
+    # When alarms watch that name, then nothing is missing
+    for metric in ("ReadThrottleEvents", "WriteThrottleEvents"):
+        dimension = {"Name": "TableName", "Value": "quicksilver-dev-shared"}
+        alarm = {"AlarmName": metric, "MetricName": metric, "Dimensions": [dimension]}
+        found["quicksilver-dev-data"]["Resources"][metric] = {
+            "Type": "AWS::CloudWatch::Alarm",
+            "Properties": alarm,
+        }
+    require_alarms(dev.stage, found)
+
+
 @pytest.mark.parametrize("metric", [metric.value for metric in ENDPOINT])
 def test_an_endpoint_that_lost_an_alarm_on_a_count_is_named(dev: Synthesized, metric: str) -> None:
     found = templates(dev)
