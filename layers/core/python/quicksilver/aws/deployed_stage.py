@@ -62,7 +62,7 @@ class DeployedStage:
 
     stage: str
     environment: Mapping[str, str] = field(default_factory=dict)
-    client_certificate: str | None = None
+    client_certificate: str | None = field(default=None, kw_only=True)
 
     @property
     def endpoint_url(self) -> str | None:
