@@ -269,7 +269,9 @@ class ScoringStack(Stack):
             prefix=UNDELIVERED_PREFIX,
             reason="It takes back whatever any endpoint left here, removes what was delivered, and leaves of a batch what was not.",
         )
-        allow_listing(function.own_role, bucket=data.archive, prefixes=[UNDELIVERED_PREFIX])
+        allow_listing(
+            function.own_role, bucket=data.archive, prefixes=[UNDELIVERED_PREFIX], tells_absence=True
+        )
         function.allow(["kinesis:PutRecords"], data.predictions.stream_arn)
         function.allow(["kms:Decrypt", "kms:GenerateDataKey"], data.predictions_key.key_arn)
         Schedule(

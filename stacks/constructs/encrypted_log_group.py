@@ -7,10 +7,11 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/mask-sensitive-log-data
 
 from __future__ import annotations
 
-from aws_cdk import RemovalPolicy, aws_kms as kms, aws_logs as logs
+from aws_cdk import Duration, RemovalPolicy, aws_cloudwatch as cloudwatch, aws_kms as kms, aws_logs as logs
 from constructs import Construct
 
 from stacks.config import Stage
+from stacks.constructs.alarm import Alarm, Severity
 
 MASKED = (
     "CREDITCARDNUMBER",
@@ -61,6 +62,23 @@ class FindingsLogGroup(logs.LogGroup):
             encryption_key=key,
             retention=logs.RetentionDays[stage.log_retention.name],
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+        )
+        Alarm(
+            self,
+            "Masked",
+            stage=stage,
+            subject="logs",
+            what="masked",
+            severity=Severity.TICKET,
+            description="logs: somebody has logged what looks like a card, an e-mail address or a key",
+            metric=cloudwatch.Metric(
+                namespace="AWS/Logs",
+                metric_name="IncomingLogEvents",
+                dimensions_map={"LogGroupName": _findings_name(stage)},
+                statistic=cloudwatch.Stats.SUM,
+                period=Duration.minutes(5),
+            ),
+            threshold=1,
         )
 
 
