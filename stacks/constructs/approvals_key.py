@@ -19,7 +19,7 @@ def approvals_key(stack: Stack, *, stage: Stage, removal_policy: RemovalPolicy) 
     key = kms.Key(
         stack,
         "ApprovalsKey",
-        alias=f"quicksilver/{stage.name}/approvals",
+        alias=_alias(stage),
         description=f"Signs the approvals of model versions ({stage.name})",
         key_spec=kms.KeySpec.ECC_NIST_P256,
         key_usage=kms.KeyUsage.SIGN_VERIFY,
@@ -44,4 +44,16 @@ def _replica(stack: Stack, stage: Stage, removal_policy: RemovalPolicy) -> kms.I
         description=f"Signs the approvals of model versions ({stage.name}, standby)",
     )
     replica.apply_removal_policy(removal_policy)
-    return kms.Key.from_key_arn(stack, "ApprovalsKey", replica.attr_arn)
+    key = kms.Key.from_key_arn(stack, "ApprovalsKey", replica.attr_arn)
+    kms.Alias(
+        stack,
+        "ApprovalsKeyAlias",
+        alias_name=_alias(stage),
+        target_key=key,
+        removal_policy=removal_policy,
+    )
+    return key
+
+
+def _alias(stage: Stage) -> str:
+    return f"alias/quicksilver/{stage.name}/approvals"

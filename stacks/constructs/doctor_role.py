@@ -51,6 +51,9 @@ class DoctorRole(Construct):
                 ["dynamodb:GetItem", "dynamodb:Query"],
                 names.arn("dynamodb", "table", "data-Registry"),
                 names.arn("dynamodb", "table", "data-Rollup"),
+                # As one is named that is restored, or of two regions (docs/recovery.md).
+                names.arn("dynamodb", "table", "registry"),
+                names.arn("dynamodb", "table", "rollup"),
             ),
             names.may(["kinesis:DescribeStreamSummary"], names.arn("kinesis", "stream")),
             names.may(["firehose:DescribeDeliveryStream"], names.arn("firehose", "deliverystream")),

@@ -234,6 +234,8 @@ def test_approvals_are_checked_by_one_key_in_both_regions(primary: Templates, st
     (replica,) = of_type(standby["data"], "AWS::KMS::ReplicaKey").values()
     assert replica["PrimaryKeyArn"] == KEY
     assert "TheRegistryAloneSigns" in json.dumps(replica["KeyPolicy"])
+    aliases = [item["AliasName"] for item in of_type(standby["data"], "AWS::KMS::Alias").values()]
+    assert "alias/quicksilver/prod/approvals" in aliases
     (id,) = of_type(standby["data"], "AWS::KMS::ReplicaKey")
     assert standby["data"]["Resources"][id]["DeletionPolicy"] == "Retain"
 

@@ -303,12 +303,13 @@ def key(resource: Resource, seen: KeyState) -> Iterator[Finding]:
 
 
 def queue(resource: Resource, messages: int) -> Iterator[Finding]:
+    """Every queue of a stage is where what has failed goes, so an empty one is the good one."""
     problems = []
     if messages:
         problems.append(
             Problem(
-                f"{messages} messages: batches that were given up.",
-                "Each says shard and places; the archive's count shows what is missing: quicksilver rollup check.",
+                f"{messages} messages: what was given up.",
+                "Each says what it was of; docs/recovery.md says what to do with it.",
             )
         )
     yield from found("records", f"queue {resource.id}", "empty", problems)
