@@ -57,6 +57,18 @@ def test_the_first_scores_are_written_at_once_and_others_every_ten_seconds() -> 
     assert sum(json.loads(line)["ScoresSummed"] for line in lines) == 30
 
 
+def test_a_clock_that_went_back_holds_nothing_up() -> None:
+    lines: list[str] = []
+    clock = ManualClock()
+    scores = sums(lines, clock)
+    scores.add(0.5)
+    scores.flush_if_due()
+    clock.advance_ms(-3_600_000)
+    scores.add(0.5)
+    scores.flush_if_due()
+    assert len(lines) == 2
+
+
 def test_nothing_is_written_of_nothing() -> None:
     lines: list[str] = []
     scores = sums(lines)

@@ -43,8 +43,9 @@ class ScoreSums:
             self._squares += score * score
 
     def flush_if_due(self) -> None:
-        """Write what there is, where the last line is long enough ago."""
-        if self._clock.monotonic_us() - self._written_us >= EVERY_MS * 1_000:
+        """Write what there is, where the last line is long enough ago; also if the clock is another since, as after a
+        restore from a snapshot."""
+        if not 0 <= self._clock.monotonic_us() - self._written_us < EVERY_MS * 1_000:
             self.flush()
 
     def flush(self) -> None:
