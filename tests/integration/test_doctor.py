@@ -10,10 +10,10 @@ import pytest
 
 from quicksilver.aws.stage_reader import AwsStageReader
 from quicksilver.aws.system import SystemClock
+from quicksilver.cli.doctor import ArchiveWatch
 from quicksilver.doctor.examination import Round
 from quicksilver.doctor.finding import Examination, Health
 from quicksilver.errors import Unavailable
-from tests.local_stack import eventually
 
 if TYPE_CHECKING:
     from tests.local_stack import LocalStack
@@ -38,10 +38,8 @@ def test_the_stage_as_it_was_deployed_is_well_and_what_the_emulator_does_not_tel
 
 
 def test_a_probe_is_scored_by_the_champion_and_found_in_the_archive(stack: LocalStack) -> None:
-    def watch(endpoint: str, prediction_id: str) -> tuple[int | None, int]:
-        return len(eventually(lambda: stack.archived([prediction_id]), "the probe is archived")), 0
-
-    ok = {finding.subject: finding.seen for finding in examine(stack, probe=watch).of(Health.OK)}
+    seen = examine(stack, probe=ArchiveWatch(stack, SystemClock()))
+    ok = {finding.subject: finding.seen for finding in seen.of(Health.OK)}
     champion = stack.registry.current_route("card-fraud").champion.model
     assert champion in ok["card-fraud scores"]
     assert "card-fraud is archived" in ok

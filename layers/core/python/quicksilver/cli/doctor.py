@@ -55,7 +55,7 @@ def doctor(
     clock = SystemClock()
     round_ = Round(deployed, deployed.reader, deployed.probed_api, clock)
     with progress_steps() as progress:
-        watch = _ArchiveWatch(deployed, clock) if probe else None
+        watch = ArchiveWatch(deployed, clock) if probe else None
         seen = round_.examine(progress, probe=watch)
     content = {"stage": stage, "well": seen.well, "findings": [asdict(finding) for finding in seen.findings]}
     emit(content, as_json=as_json, render=lambda: _render(seen, everything=everything))
@@ -63,7 +63,7 @@ def doctor(
         fail(f"The stage {stage} is not well: {len(seen.of(Health.FAIL))} findings have failed.")
 
 
-class _ArchiveWatch:
+class ArchiveWatch:
     """Looks for a record where the stage's own engine finds it: on this machine for an emulator, else in Athena."""
 
     def __init__(self, deployed: DeployedStage, clock: SystemClock) -> None:
