@@ -48,7 +48,8 @@ def show(content: dict[str, Any]) -> None:
     figures.show(table)
     print(
         f"{content['requests']:,} requests by {content['callers']} callers: {content['answered']:,} answered, "
-        f"{content['neither_answered_nor_refused']} neither answered nor refused by a documented error (aim: 0)\n"
+        f"{content['neither_answered_nor_refused']} neither answered nor refused by a documented error (aim: 0), "
+        f"{content['slower_than_the_gateway']} after more than API Gateway's 29 s\n"
         f"{content['predictions_given']:,} predictions given: {content['records_missing']} records missing, "
         f"{content['records_duplicated']} duplicated (aim: 0); {content['records_of_no_answer']} records of answers that "
         f"reached nobody, {content['copies_in_the_objects']} copies in the objects, {content['records_put_back']} put back\n"

@@ -20,6 +20,8 @@ SHOWN = 5
 PERCENTILES = {"p50": 50, "p90": 90, "p99": 99}
 ENOUGH = 20
 """Requests of a phase whose latency is worth a ratio."""
+GATEWAY_S = 29
+"""API Gateway would have answered 504 by then; the emulator's waits."""
 UNGUARDED = "unavailable"
 """The mark of an answer whose key promises nothing (docs/api.md)."""
 
@@ -99,6 +101,7 @@ def judgement(asked: Sequence[Asked], archived: Archived, keys_unanswered: int) 
         "requests": len(asked),
         "answered": sum(1 for one in asked if one.outcome.status == HTTPStatus.OK),
         "neither_answered_nor_refused": len(faults),
+        "slower_than_the_gateway": sum(one.seconds > GATEWAY_S for one in asked),
         "predictions_given": len(ids),
         "records_archived": len(archived.rows),
         "records_missing": len(missing),

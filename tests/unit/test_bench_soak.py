@@ -402,6 +402,38 @@ def test_outages_begin_and_end_and_the_route_moves_while_it_is_quiet(tmp_path: P
     assert injected.kills == {}  # nobody of the folder lives
 
 
+@pytest.mark.parametrize(
+    ("since", "kills"),
+    [
+        ([], {}),
+        ([asked(outcome=no_answer("Gone.")), asked(outcome=Outcome(502, PROCESS_ENDED))], {}),
+        ([asked(outcome=Outcome(503, "Service Unavailable"))], {"score-card-fraud": 1}),
+        ([asked("a")], {"score-card-fraud": 1}),
+    ],
+)
+def test_a_kill_waits_until_somebody_has_answered_since_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, since: list[Asked], kills: dict[str, int]
+) -> None:
+    monkeypatch.setattr("bench.soak_conductor.workers", lambda _: [Worker(1, "score-card-fraud")])
+    monkeypatch.setattr("bench.soak_conductor.end", lambda _: True)
+    load = Load(Api(iter(())), "card-fraud", [{}], seed=1)  # type: ignore[arg-type]
+    load.asked = since
+    # Two kills are due, and nobody answers after the first
+    schedule = Schedule((Phase(0, 0.3),), (Kill(0.0, Killed.SCORE, 0.5), Kill(0.1, Killed.SCORE, 0.5)))
+    recorder = Recorder()
+    injected = conduct(
+        schedule,
+        recorder,
+        tmp_path,
+        recorder,
+        "card-fraud",
+        "card-fraud@2",
+        load,
+        lambda _: None,  # type: ignore[arg-type]
+    )
+    assert injected.kills == kills
+
+
 def test_the_rollout_that_is_started_under_load_is_one() -> None:
     at = "2026-11-26T12:00:00.000Z"
     plan = Rollout(
