@@ -125,6 +125,8 @@ def test_a_package_that_is_installed_nowhere_is_one_sentence_and_a_failure(
     assert not out.exists()
 
 
-def test_outside_a_checkout_there_is_no_bill(tmp_path: Path) -> None:
+def test_outside_a_checkout_there_is_no_bill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Temporary files of tests are in the checkout itself.
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(sbom.NoBill, match="of a commit, and git finds none"):
         sbom._commit(tmp_path)

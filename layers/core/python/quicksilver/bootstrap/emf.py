@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from aws_lambda_powertools import Metrics as PowertoolsMetrics
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit, single_metric
 
 from quicksilver.metrics import Metric
@@ -19,7 +18,8 @@ class EmfMetrics:
 
     def __init__(self, endpoint: str = "", function_version: str = "") -> None:
         self._lock = threading.Lock()
-        self._metrics = PowertoolsMetrics()
+        # Of this object alone: Powertools' `Metrics` shares its dimensions with every other in the process.
+        self._metrics = EphemeralMetrics()
         self._endpoint = endpoint
         self._function_version = function_version
         self._arms: dict[tuple[str, str], dict[Metric, int]] = {}
