@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aws_cdk import App
 
-from stacks.checkout import name_commit
+from stacks.checkout import name_commit, required_commit
 from stacks.config import Stage, load_stage
 from stacks.config.delivery import Delivery, load_delivery
 from stacks.constructs.compliance import check_every_synth
@@ -31,8 +31,10 @@ def synthesize(app: App) -> None:
         app.synth()
         return
     stage = load_stage(app.node.try_get_context("stage")).on_side(app.node.try_get_context("side"))
+    commit = required_commit(app, stage)
     build(app, stage)
-    name_commit(app, stage)
+    if commit is not None:
+        name_commit(app, commit)
     stacks = {stack.stack_name: stack.template for stack in app.synth().stacks}
     if stage.answers:
         require_alarms(stage, stacks)

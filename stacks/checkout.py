@@ -32,14 +32,18 @@ def commit_of(stage: Stage, root: Path = ROOT) -> str:
     return _git(root, stage, "rev-parse", "HEAD").strip()
 
 
-def name_commit(app: App, stage: Stage, root: Path = ROOT) -> None:
-    """Write into each of the app's stacks, as metadata, which commit it is made from, where the stage asks for one.
+def required_commit(app: App, stage: Stage, root: Path = ROOT) -> str | None:
+    """The commit that the stage asks to be made from; ``None`` where it asks for none, or its templates are to be looked at.
 
-    Metadata alone changes no deployed stack. Raises ``ConfigError`` for a tree that is no commit.
+    Raises ``ConfigError`` for a tree that is no commit.
     """
     if not stage.from_clean_tree or str(app.node.try_get_context(LOOK)).lower() == "true":
-        return
-    commit = commit_of(stage, root)
+        return None
+    return commit_of(stage, root)
+
+
+def name_commit(app: App, commit: str) -> None:
+    """Write into each of the app's stacks, as metadata, which commit it is made from. Metadata alone changes no deployed stack."""
     for child in app.node.children:
         if isinstance(child, Stack):
             child.add_metadata(COMMIT, commit)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aws_cdk import App, Stack
 
-from stacks.checkout import COMMIT, commit_of, name_commit
+from stacks.checkout import COMMIT, commit_of, name_commit, required_commit
 from stacks.config import STAGES, ConfigError, load_stage
 
 PROD = load_stage("prod")
@@ -48,8 +48,10 @@ def test_a_clean_tree_is_the_commit_it_is_at(checkout: Path) -> None:
 def test_the_commit_is_in_every_stack(checkout: Path, tmp_path: Path) -> None:
     app = App(outdir=str(tmp_path / "out"))
     Stack(app, "One")
-    name_commit(app, PROD, checkout)
-    assert stack_metadata(app) == {COMMIT: commit_of(PROD, checkout)}
+    commit = required_commit(app, PROD, checkout)
+    assert commit == commit_of(PROD, checkout)
+    name_commit(app, commit)
+    assert stack_metadata(app) == {COMMIT: commit}
 
 
 @pytest.mark.parametrize("change", ["edited", "new", "staged", "removed"])
@@ -94,6 +96,5 @@ def test_a_machine_without_git_is_told_the_same(checkout: Path, monkeypatch: pyt
 def test_what_is_not_deployed_from_commits_takes_any_tree(checkout: Path, tmp_path: Path, how: str) -> None:
     (checkout / "app.py").write_text("raise\n")
     app = App(outdir=str(tmp_path / "out"), context={"look": "true"} if how == "to look at" else None)
-    Stack(app, "One")
-    name_commit(app, PROD if how == "to look at" else replace(PROD, from_clean_tree=False), checkout)
-    assert COMMIT not in str(stack_metadata(app))
+    stage = PROD if how == "to look at" else replace(PROD, from_clean_tree=False)
+    assert required_commit(app, stage, checkout) is None
