@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,19 @@ from delivery.locks import ROOT, Pin, npm_pins, pins
 from layers.native_libraries import LIGHTGBM, OPENMP
 
 BUILT = ROOT / "layers" / ".build" / "arm64"
+
+
+COMMIT = "0f" * 20
+COMMITTED = datetime(2026, 11, 26, 12, tzinfo=UTC)
+commit_of_checkout = sbom._commit
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _at_a_commit() -> Iterator[None]:
+    """The sources may have come without their history."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sbom, "_commit", lambda _: (COMMIT, COMMITTED))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +101,8 @@ def test_what_builds_is_in_it_and_excluded_from_what_ships(components: list[dict
 def test_it_names_the_commit_and_is_the_same_for_the_same_commit(text: str) -> None:
     content = json.loads(text)
     (commit,) = content["metadata"]["component"]["properties"]
-    assert commit["name"] == "quicksilver:commit"
-    assert len(commit["value"]) == 40
+    assert commit == {"name": "quicksilver:commit", "value": COMMIT}
+    assert content["metadata"]["timestamp"].startswith("2026-11-26T12:00:00")
     assert sbom.written(sbom.bill()) == text
 
 
@@ -129,4 +144,4 @@ def test_outside_a_checkout_there_is_no_bill(tmp_path: Path, monkeypatch: pytest
     # Temporary files of tests are in the checkout itself.
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(sbom.NoBill, match="of a commit, and git finds none"):
-        sbom._commit(tmp_path)
+        commit_of_checkout(tmp_path)
