@@ -14,8 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from layers.build import CARRIED_BY_ALL, layer_sizes, unzipped_bytes
+from layers.build import CARRIED_BY_ALL, layer_sizes
 from layers.native_kernel import LAMBDA_TARGETS
+from layers.weight import unzipped_bytes
 
 HANDLER = Path(__file__).resolve().parents[1] / "lambdas" / "score"
 BUDGET_MIB = 40

@@ -25,12 +25,11 @@ from rich.table import Table
 from layers import byte_code, core_layer, native_kernel, native_libraries
 from layers.byte_code import LAMBDA_PYTHON
 from layers.provenance import MARKER, lock, made_from
+from layers.weight import LAMBDA_LIMIT_MIB, unzipped_bytes
 
 LAYERS = Path(__file__).resolve().parent
 BUILDS = LAYERS / ".build"
 TARGETS = ("local", "arm64", "x86_64")
-LAMBDA_LIMIT_MIB = 250
-"""Function and layers, unzipped (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html)."""
 
 REFUSALS = (subprocess.CalledProcessError, native_kernel.CannotCompile, byte_code.WrongByteCode)
 """Why a layer cannot be built: a program failed, our C or the compiler of byte code is wrong."""
@@ -141,15 +140,6 @@ def build(layer: str, target: str) -> None:
             place.rename(workshop / "old")
         draft.rename(place)
         _recipe_file(place).write_text(_recipe(target))
-
-
-def unzipped_bytes(folder: Path, *, without: Sequence[str] = ()) -> int:
-    """Size of the files under ``folder``, except files and folders named in ``without``."""
-    return sum(
-        path.stat().st_size
-        for path in folder.rglob("*")
-        if path.is_file() and not set(path.relative_to(folder).parts) & set(without)
-    )
 
 
 def layer_sizes(target: str, layers: Iterable[str] = RECIPES) -> dict[str, int]:

@@ -13,6 +13,7 @@ from aws_cdk import IgnoreMode, aws_lambda as lambda_
 from constructs import Construct
 
 from layers.provenance import MARKER, made_from
+from layers.weight import LAMBDA_LIMIT_MIB, unzipped_bytes
 from stacks.config import ConfigError, Stage
 
 LAYERS_ROOT = Path(__file__).resolve().parents[2] / "layers"
@@ -21,9 +22,6 @@ ANALYSIS = "analysis"
 CARRIED_BY_ALL = ("core", "runtime", "lightgbm")
 LEAN = ("core", "runtime")
 """What a function carries that has nothing to do with models."""
-
-UNZIPPED_LIMIT_MIB = 250
-"""https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
 HANDLER_MIB = 1
 """Far more than a handler takes."""
@@ -82,15 +80,12 @@ def built_layer(root: Path, target: str, name: str) -> Path:
 
 def _require_room(stage: Stage, folders: Mapping[str, Path]) -> None:
     """Lambda unpacks a function with its layers into one place of 250 MiB."""
-    mib = {
-        name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
-        for name, folder in folders.items()
-    }
-    if sum(mib.values()) > UNZIPPED_LIMIT_MIB - HANDLER_MIB:
+    mib = {name: unzipped_bytes(folder) / 2**20 for name, folder in folders.items()}
+    if sum(mib.values()) > LAMBDA_LIMIT_MIB - HANDLER_MIB:
         largest = max(mib, key=mib.__getitem__)
         raise ConfigError(
             f"The layers {', '.join(folders)} of stage {stage.name} are {sum(mib.values()):.0f} MiB together, {largest} with "
-            f"{mib[largest]:.0f} MiB the largest; Lambda takes {UNZIPPED_LIMIT_MIB} MiB with the function."
+            f"{mib[largest]:.0f} MiB the largest; Lambda takes {LAMBDA_LIMIT_MIB} MiB with the function."
         )
 
 

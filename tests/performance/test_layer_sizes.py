@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from layers.build import BUILDS, CARRIED_BY_ALL, LAMBDA_LIMIT_MIB, RECIPES, layer_sizes, unzipped_bytes
+from layers.build import BUILDS, CARRIED_BY_ALL, RECIPES, layer_sizes
+from layers.weight import LAMBDA_LIMIT_MIB, unzipped_bytes
 
 LAMBDAS = Path(__file__).resolve().parents[2] / "lambdas"
 ALLOWED_MIB = 30
