@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from quicksilver.code_release.check import Presence
-from quicksilver.code_release.conversation import Conversation, RouteMoved
+from quicksilver.code_release.conversation import ROUTES, Conversation, RouteMoved
 from quicksilver.code_release.deployment import Deployment, FunctionVersions, Releases
 from quicksilver.code_release.golden import GoldenRows
 from quicksilver.code_release.provisioned import Warmth
 from quicksilver.errors import ReleaseRefused
 from quicksilver.ports import Clock, Deadline, RegistryStore
 
-ROUTES = 3
 SETTLED_SECONDS = 60
 BUDGET_SECONDS = 12 * 60
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from quicksilver.code_release.check import Presence, Rehearsal
-from quicksilver.code_release.conversation import Conversation, Live, RouteMoved
+from quicksilver.code_release.conversation import ROUTES, Conversation, Live, RouteMoved
 from quicksilver.code_release.deployment import Deployment, FunctionVersions, Releases
 from quicksilver.code_release.golden import GoldenRows, in_time
 from quicksilver.code_release.judgement import difference
@@ -27,8 +27,6 @@ from quicksilver.routing import Arm, Role, Route
 
 logger = logging.getLogger(__name__)
 
-ROUTES = 3
-"""How many routes are checked, where they change during the check."""
 ROUNDS = 3
 """How often an event is asked about, where its answers do not settle."""
 BUDGET_SECONDS = 7 * 60

@@ -25,6 +25,8 @@ from quicksilver.ports import Clock, Deadline
 
 logger = logging.getLogger(__name__)
 
+ROUTES = 3
+"""How many routes are checked, where they change during the check."""
 PAUSE_SECONDS = 1.0
 PATIENCE_SECONDS = 60
 """How long an environment may take to load a route's models."""
