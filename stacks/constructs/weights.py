@@ -12,13 +12,13 @@ from stacks.config import ConfigError
 
 def refuse_provisioned_aliases(app: App) -> None:
     """Raise ``ConfigError`` for an alias of the app with provisioned concurrency of its own, or scaled from outside."""
-    aliases = [child for child in app.node.find_all() if isinstance(child, lambda_.CfnAlias)]
+    constructs = app.node.find_all()
     scaled = [
         str(child.resource_id)
-        for child in app.node.find_all()
+        for child in constructs
         if isinstance(child, scaling.CfnScalableTarget) and child.service_namespace == "lambda"
     ]
-    for alias in aliases:
+    for alias in (child for child in constructs if isinstance(child, lambda_.CfnAlias)):
         if alias.provisioned_concurrency_config is not None or any(
             target.endswith(f":{alias.name}") for target in scaled
         ):
